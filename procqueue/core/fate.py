@@ -1,0 +1,100 @@
+"""Fate: what becomes of everything that a dead consumer owned, from the board's word and the cause of death.
+
+Pure: the driver says what was owned (ids and tickets), the board says how each stood, the master says why
+the process died. The board is never trusted for ids: a slot counts only for a ticket that the driver
+confirms. Without a board nothing is known, and `lost` decides (law D7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from procqueue.core.message import Charge, Counters, Owned
+from procqueue.core.policy import MAX_SUSPECTS
+from procqueue.core.verdict import ACK, SUSPECTED, UNTOUCHED, Kind, Verdict
+
+
+class Code(IntEnum):
+    """How a slot of the board stands. The numbers are stored: append, never renumber."""
+
+    FREE = 0
+    HELD = 1  # reserved, not begun: can be taken back
+    RUNNING = 2  # written before anything of the message is touched
+    TAKEN = 3  # taken back by the scheduler; the consumer passes over it
+    OWING = 4  # ended, its hook is running: the verdict stands, the hook is owed
+    ENDED = 5  # ended, nothing owed
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One slot of a board, as read."""
+
+    ticket: int
+    code: Code
+    if_killed: Verdict
+    if_dead: Verdict
+    if_interrupted: Verdict
+    ended: Verdict
+
+
+class Cause(StrEnum):
+    """Why a consumer is dead, as far as its messages are concerned."""
+
+    CRASH = "crash"  # nobody asked it to
+    MEMORY = "memory"  # max_memory_hard: counts as a crash
+    TIMEOUT = "timeout"  # killed at the deadline of one message
+    STOPPED = "stopped"  # stop, reload, restart, scale, --now: ours
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """A verdict, whether the run had begun, and whether its hook is still owed."""
+
+    verdict: Verdict
+    begun: bool
+    owes: bool
+
+
+def fates(
+    owned: Sequence[Owned], board: Mapping[int, Slot] | None, cause: Cause, overdue: int | None = None
+) -> dict[int, Fate]:
+    """Return ticket → fate for everything in `owned`.
+
+    `board`: ticket → slot, None if there is no board. `overdue`: the ticket whose deadline was enforced.
+    """
+    if board is None:
+        return {one.ticket: lost(one.counters) for one in owned}
+    running = [o.ticket for o in owned if o.ticket in board and board[o.ticket].code is Code.RUNNING]
+    return {
+        one.ticket: _fate(one, board.get(one.ticket), cause, overdue, alone=len(running) == 1)
+        for one in owned
+    }
+
+
+def lost(counters: Counters) -> Fate:
+    """Return the fate of a message of which only the owner is known: its host, or its board, is gone."""
+    if counters.suspects + 1 >= MAX_SUSPECTS:
+        return Fate(Verdict(Kind.FAIL, Charge.SUSPECT), begun=True, owes=True)
+    return Fate(SUSPECTED, begun=True, owes=False)
+
+
+def _fate(one: Owned, slot: Slot | None, cause: Cause, overdue: int | None, *, alone: bool) -> Fate:
+    if slot is None or slot.code in (Code.FREE, Code.HELD, Code.TAKEN):
+        return Fate(UNTOUCHED, begun=False, owes=False)
+    if slot.code in (Code.OWING, Code.ENDED):
+        return Fate(slot.ended, begun=True, owes=slot.code is Code.OWING and slot.ended != ACK)
+    verdict = _verdict_of_running(one, slot, cause, overdue, alone=alone)
+    return Fate(verdict, begun=True, owes=verdict.is_final)
+
+
+def _verdict_of_running(one: Owned, slot: Slot, cause: Cause, overdue: int | None, *, alone: bool) -> Verdict:
+    if cause is Cause.TIMEOUT:
+        return slot.if_killed if one.ticket == overdue else slot.if_interrupted
+    if cause is Cause.STOPPED:
+        return slot.if_interrupted
+    if alone:
+        return slot.if_dead
+    # Whose fault it was cannot be known: it will run alone next time.
+    return slot.if_interrupted if slot.if_interrupted.is_final else lost(one.counters).verdict

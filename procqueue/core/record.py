@@ -1,0 +1,87 @@
+"""Records and notices: the two small JSON documents that procqueue stores beside a message.
+
+A *record* is one line of a message's history: one run that ended badly. A *notice* is a hook that is owed
+(law D15): a header line saying what happened, then the bytes of the message it happened to, so that it can
+be paid even when the message was forgotten meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+#: Longer texts are cut: a record must never be what fills the store.
+MAX_ERROR = 2_000
+MAX_TRACEBACK = 8_000
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One run that ended badly. Moments are ms of the driver's clock."""
+
+    began_ms: int | None
+    seconds: float | None
+    consumer: str
+    ticket: int
+    outcome: str  # Ending
+    error: str = ""
+    traceback: str = ""
+    cause: dict[str, Any] = field(default_factory=dict)  # signal, exit code, memory, limit
+
+    def encode(self) -> bytes:
+        """Return one line of JSON, its texts cut to size."""
+        document = asdict(self)
+        document["error"] = _cut(self.error, MAX_ERROR)
+        document["traceback"] = _cut(self.traceback, MAX_TRACEBACK)
+        return _line(document)
+
+    @classmethod
+    def decode(cls, line: bytes) -> Record:
+        """Read what `encode` wrote; keys of a newer version are ignored. Raises ValueError."""
+        document = json.loads(line)
+        return cls(**{name: document[name] for name in cls.__slots__ if name in document})
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeHeader:
+    """What a hook needs to know beside the message itself."""
+
+    id: str
+    queue: str
+    outcome: str  # Ending
+    error: str
+    counters: str  # Counters.pack, after the verdict
+    pushed_ms: int
+    consumer: str
+    cause: dict[str, Any] = field(default_factory=dict)
+
+    def encode(self) -> bytes:
+        """Return one line of JSON without its end."""
+        document = asdict(self)
+        document["error"] = _cut(self.error, MAX_ERROR)
+        return _line(document)
+
+
+def read_notice(body: bytes) -> tuple[NoticeHeader, bytes]:
+    """Split a notice into its header and the message's body. Raises ValueError if it is none."""
+    head, _, rest = body.partition(b"\n")
+    document = json.loads(head)
+    try:
+        return NoticeHeader(**{name: document[name] for name in NoticeHeader.__slots__}), rest
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a notice: {error}") from error
+
+
+def notice_id(message_id: str, ticket: int) -> str:
+    """Return the id under which a driver stores the notice of this run."""
+    return f"!{message_id}:{ticket}"
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else f"{text[: size // 2]} … {text[-size // 2 :]}"
+
+
+def _line(document: dict[str, Any]) -> bytes:
+    # ensure_ascii: lone surrogates of a broken exception text must not make the record unwritable.
+    return json.dumps(document, separators=(",", ":")).encode("ascii")

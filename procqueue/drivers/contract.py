@@ -1,0 +1,174 @@
+"""The contract of a storing driver: the verbs every store carries out in one atomic step each.
+
+Laws D1–D9, D13, D15 and D16 of ARCHITECTURE.md are kept here and proved by tests/conformance, which every
+driver runs. A driver holds no policy: verdicts come in, are carried out, and that is all. One instance
+belongs to one process and one thread of it; after a fork it must not be used, nor closed.
+
+Every verb may raise DriverUnavailable (ask again later), Newer, Full (push only) and DriverError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from procqueue.core.message import Counts, Owned, Reservation, State, Stored
+from procqueue.core.verdict import Settlement
+
+#: The version of the stored layout (law D16).
+LAYOUT = 1
+
+#: No verb carries more entries than this, nor more bytes of bodies (beyond one body of max_body).
+MAX_ENTRIES = 100
+MAX_BYTES = 1 << 20
+
+#: So many notices of a queue are kept when no consumer takes them; the oldest go first.
+MAX_NOTICES = 1000
+
+#: So many bytes of a message's history are kept; the oldest records go first.
+MAX_HISTORY = 32 * 1024
+
+
+class Pushed(StrEnum):
+    """What became of one pushed entry."""
+
+    QUEUED = "queued"
+    DUPLICATE = "duplicate"  # a message of that id exists
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message to push. `delay_ms` from the driver's now; `at_ms` since 1970 UTC wins over it."""
+
+    id: str
+    body: bytes
+    delay_ms: int = 0
+    at_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The answer to settle-and-reserve.
+
+    `refused`: tickets that were no longer this consumer's; nothing of theirs was changed.
+    `owned`: how many reservations the consumer holds now; to be compared with what it thinks (law D13).
+    `now_ms`: the driver's clock.
+    """
+
+    refused: tuple[int, ...]
+    taken: tuple[Reservation, ...]
+    owned: int
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The answer to compare: how many went back to the head, and which held tickets are not owned."""
+
+    returned: int
+    lost: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """The answer to promote: how many became waiting, and when the next is due (ms from now, None: none)."""
+
+    moved: int
+    next_in_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TakenIn:
+    """One entry of the inbox, decoded: `entry` to push, or why it goes to `failed` under that id."""
+
+    raw: bytes
+    entry: Entry
+    unreadable: str = ""
+
+
+class Driver(Protocol):
+    """One open connection to a store. Times are integer milliseconds, ids and queues are text."""
+
+    name: str
+
+    # producers
+
+    def push(self, queue: str, entries: Sequence[Entry]) -> list[Pushed]:
+        """Store up to MAX_ENTRIES messages, all of them or none; wake a consumer.
+
+        Raises Full if the store refuses to grow (nothing was stored).
+        """
+
+    # consumers
+
+    def register(self, queue: str, consumer: str, host: str) -> None:
+        """Make `consumer` known as one of `host`. Raises Gone if it was reclaimed before."""
+
+    def turn(
+        self, queue: str, consumer: str, settlements: Sequence[Settlement], take: int, max_bytes: int = MAX_BYTES
+    ) -> Turn:
+        """Settle, then reserve up to `take` messages from the head, in one atomic step.
+
+        Owed notices come before messages. At least one message is handed out however large it is.
+        Raises Gone, Unknown: then nothing was changed.
+        """
+
+    def compare(self, queue: str, consumer: str, held: Sequence[int]) -> Compared:
+        """Return to the head whatever `consumer` owns beyond the tickets `held`. Raises Gone, Unknown."""
+
+    def leave(self, queue: str, consumer: str) -> None:
+        """Forget a consumer that owns nothing; what it still owns goes back to the head, uncharged."""
+
+    def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
+        """Sleep until a message may be there, a descriptor of `also` is readable, or the time is over.
+
+        Returns True if a message may be there. A descriptor of `also` never makes it True by itself.
+        """
+
+    # the scheduler
+
+    def consumers(self, queue: str, host: str) -> list[str]:
+        """Return the consumers of `host` that the store knows."""
+
+    def owned(self, queue: str, consumer: str) -> list[Owned]:
+        """Return what `consumer` owns, in the order it was reserved."""
+
+    def reclaim(self, queue: str, consumer: str, settlements: Sequence[Settlement]) -> int:
+        """Declare `consumer` dead for ever and settle everything it owned; return how many there were.
+
+        What `settlements` does not name goes back to the head uncharged. Idempotent.
+        """
+
+    def promote(self, queue: str) -> Promoted:
+        """Make up to MAX_ENTRIES due messages waiting, and wake a consumer if any message waits."""
+
+    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
+        """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each."""
+
+    # people
+
+    def counts(self, queue: str) -> Counts:
+        """Return how many messages stand where."""
+
+    def oldest_ms(self, queue: str) -> int | None:
+        """Return how long (ms) the head of the queue has been waiting since its push; None if it is empty."""
+
+    def messages(self, queue: str, state: State, offset: int, limit: int) -> list[Stored]:
+        """Return stored messages of one state, in the order in which they would leave it."""
+
+    def message(self, queue: str, id: str) -> Stored | None:
+        """Return one stored message."""
+
+    def retry(self, queue: str, state: State, ids: Sequence[str]) -> list[str]:
+        """Make messages of `state` (failed, timeout) waiting with fresh counters; return those found there."""
+
+    def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
+        """Remove messages that are not reserved; answer the state each had (None: not stored)."""
+
+    def clear(self, queue: str, state: State) -> int:
+        """Remove up to MAX_ENTRIES messages of one state (not reserved); return how many."""
+
+    def close(self) -> None:
+        """Give back every descriptor. Never raises."""
