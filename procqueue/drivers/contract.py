@@ -107,7 +107,12 @@ class Driver(Protocol):
         """Make `consumer` known as one of `host`. Raises Gone if it was reclaimed before."""
 
     def turn(
-        self, queue: str, consumer: str, settlements: Sequence[Settlement], take: int, max_bytes: int = MAX_BYTES
+        self,
+        queue: str,
+        consumer: str,
+        settlements: Sequence[Settlement],
+        take: int,
+        max_bytes: int = MAX_BYTES,
     ) -> Turn:
         """Settle, then reserve up to `take` messages from the head, in one atomic step.
 
