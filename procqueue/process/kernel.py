@@ -1,0 +1,176 @@
+"""What Linux tells and is told about processes: prctl, /proc, pidfds. No policy.
+
+Every function answers for a process that may vanish at any moment: None or an empty list says that it did.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class NotLinux(RuntimeError):
+    """The operating system lacks what consumers are supervised with."""
+
+
+def require_linux() -> None:
+    """Raise NotLinux where pidfds (Linux ≥ 5.4) cannot be had."""
+    if not sys.platform.startswith("linux") or not hasattr(os, "pidfd_open"):
+        raise NotLinux(
+            "procqueue start needs Linux 5.4 or newer (pidfd); pushing and the sync driver work everywhere"
+        )
+
+
+def die_with_parent(signum: int) -> None:
+    """Ask for `signum` when the thread that forked this process ends (PR_SET_PDEATHSIG)."""
+    _prctl(_PR_SET_PDEATHSIG, signum)
+
+
+def become_subreaper() -> None:
+    """Become the parent of all orphaned descendants."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def thread_count() -> int:
+    """Return how many kernel threads this process has, those of C libraries included."""
+    return len(os.listdir("/proc/self/task"))
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the direct children of a process."""
+    found: list[int] = []
+    for tasks in _read_all(f"/proc/{pid}/task", "children"):
+        found += map(int, tasks.split())
+    return found
+
+
+def descendants_of(pid: int) -> list[int]:
+    """Return all living descendants of a process, parents before their children."""
+    found: list[int] = []
+    queue = children_of(pid)
+    while queue:
+        child = queue.pop(0)
+        if child not in found:
+            found.append(child)
+            queue += children_of(child)
+    return found
+
+
+def start_time_of(pid: int) -> int | None:
+    """Return when the process started, in clock ticks since boot: with the pid it names a process for ever."""
+    fields = _stat(pid)
+    return int(fields[19]) if fields else None
+
+
+def is_stopped(pid: int) -> bool | None:
+    """True if the process is stopped by a signal, None if there is none."""
+    fields = _stat(pid)
+    return fields[0] in ("T", "t") if fields else None
+
+
+def resident_bytes_of(pid: int) -> int | None:
+    """Return the resident set size in bytes, as ps shows it."""
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return None
+
+
+@cache
+def boot_id() -> str:
+    """Return the id of this boot of the machine."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def open_pidfd(pid: int, start_time: int | None = None) -> int | None:
+    """Return a pidfd, or None if the process is gone or, by its start time, another one."""
+    try:
+        fd = os.pidfd_open(pid)
+    except OSError:
+        return None
+    if start_time is not None and start_time_of(pid) != start_time:
+        os.close(fd)
+        return None
+    return fd
+
+
+def kill_tree(pid: int) -> None:
+    """SIGKILL the process group led by `pid`, and what escaped from the group but still descends from it.
+
+    To be called while the leader is not reaped: only then the number cannot belong to somebody else.
+    """
+    escaped = descendants_of(pid)
+    send_group(pid, signal.SIGKILL)
+    for other in escaped:
+        send(other, signal.SIGKILL)
+
+
+def send(pid: int, signum: int) -> None:
+    """Signal a process; one that is gone is no error."""
+    try:
+        os.kill(pid, signum)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def send_group(pid: int, signum: int) -> None:
+    """Signal the group led by `pid`, or the process alone where it has not made its group yet."""
+    try:
+        os.killpg(pid, signum)
+    except (ProcessLookupError, PermissionError):
+        send(pid, signum)
+
+
+def wait_stopped(pid: int, seconds: float) -> bool:
+    """Wait until a process that was sent SIGSTOP stands still; False if it did not within `seconds`."""
+    give_up = time.monotonic() + seconds
+    while True:
+        stopped = is_stopped(pid)
+        if stopped or stopped is None:
+            return bool(stopped)
+        if time.monotonic() > give_up:
+            return False
+        time.sleep(0.0002)
+
+
+def _prctl(option: int, value: int) -> None:
+    if _libc().prctl(option, value, 0, 0, 0) != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code), f"prctl({option})")
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _stat(pid: int) -> list[str] | None:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    # The second field is the command in parentheses and may contain anything.
+    return text[text.rindex(")") + 2 :].split()
+
+
+def _read_all(folder: str, name: str) -> list[str]:
+    texts: list[str] = []
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return []
+    for entry in entries:
+        try:
+            texts.append(Path(folder, entry, name).read_text())
+        except OSError:
+            continue
+    return texts
