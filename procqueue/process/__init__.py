@@ -1,1 +1,1 @@
-"""The only place that knows POSIX: master, consumers, scheduler, and what they share. Start with master.py."""
+"""The only place that knows POSIX: master, consumers, scheduler, what they share. Start with master.py."""
