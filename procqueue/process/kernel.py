@@ -66,7 +66,7 @@ def descendants_of(pid: int) -> list[int]:
 
 
 def start_time_of(pid: int) -> int | None:
-    """Return when the process started, in clock ticks since boot: with the pid it names a process for ever."""
+    """Return when the process started, in ticks since boot: with the pid it names a process for ever."""
     fields = _stat(pid)
     return int(fields[19]) if fields else None
 

@@ -45,7 +45,7 @@ def fork_child(
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
-            _be_child(body, theirs, parent, parent_death, {0, 1, 2, theirs.fileno(), *keep}, before)
+            _be_child(body, theirs, parent, parent_death, {0, 1, 2, theirs.fileno(), *keep})
         theirs.close()
         # In both processes: whoever is first makes the group before anyone may signal it.
         _own_group(pid)
@@ -58,15 +58,19 @@ def fork_child(
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+def let_signals_in() -> None:
+    """End the blocking that began before the fork; a child calls it once its handlers stand."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
 def _be_child(
     body: Callable[[Lifeline], int],
     lifeline: Lifeline,
     parent: int,
     parent_death: int | None,
     keep: set[int],
-    mask: set[signal.Signals],
 ) -> None:
-    """Run the child; never return, whatever happens."""
+    """Run the child with all signals blocked until its body lets them in; never return."""
     status = 70
     try:
         signal.set_wakeup_fd(-1)
@@ -80,7 +84,6 @@ def _be_child(
             os._exit(0)  # it died before prctl: no signal will tell
         random.seed()
         gc.enable()
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask - {signal.SIGTERM, signal.SIGINT})
         status = body(lifeline)
     except BaseException:  # the last frame of the process: whatever it is must be told, then it leaves
         sys.excepthook(*sys.exc_info())
