@@ -46,6 +46,7 @@ class Cause(StrEnum):
     MEMORY = "memory"  # max_memory_hard: counts as a crash
     TIMEOUT = "timeout"  # killed at the deadline of one message
     STOPPED = "stopped"  # stop, reload, restart, scale, --now: ours
+    UNWATCHED = "unwatched"  # it died while no master watched: with its host, or after its master
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ def _verdict_of_running(one: Owned, slot: Slot, cause: Cause, overdue: int | Non
         return slot.if_killed if one.ticket == overdue else slot.if_interrupted
     if cause is Cause.STOPPED:
         return slot.if_interrupted
-    if alone:
+    if alone and cause is not Cause.UNWATCHED:
         return slot.if_dead
     # Whose fault it was cannot be known: it will run alone next time.
     return slot.if_interrupted if slot.if_interrupted.is_final else lost(one.counters).verdict

@@ -152,14 +152,11 @@ class Board:
 
     def claim(self, queue: int, slot: int, ticket: int) -> bool:
         """Turn a held slot into a running one; False if it was taken back meanwhile."""
-        at = self._at(queue, slot)
-        held = ticket << 8 | Code.HELD
-        fcntl.flock(self._fd, fcntl.LOCK_EX)
-        mine = self.words[at] == held
-        if mine:
-            self.words[at] = ticket << 8 | Code.RUNNING
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
-        return mine
+        return self._from_held(queue, slot, ticket, Code.RUNNING)
+
+    def drop(self, queue: int, slot: int, ticket: int) -> bool:
+        """Give up a held slot; False if it was taken back meanwhile."""
+        return self._from_held(queue, slot, ticket, Code.TAKEN)
 
     def set_deadline(self, queue: int, slot: int, deadline_ms: int) -> None:
         """Move the deadline of a running slot."""
@@ -260,6 +257,16 @@ class Board:
                     self.words[at] = word & ~0xFF | Code.TAKEN
                     taken.append(word >> 8)
             return sorted(taken)
+
+    def _from_held(self, queue: int, slot: int, ticket: int, code: Code) -> bool:
+        at = self._at(queue, slot)
+        held = ticket << 8 | Code.HELD
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        mine = self.words[at] == held
+        if mine:
+            self.words[at] = ticket << 8 | code
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return mine
 
     @contextmanager
     def _locked_at_once(self) -> Iterator[bool]:

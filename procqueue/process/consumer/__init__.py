@@ -1,0 +1,1 @@
+"""A consumer: one process that reserves, runs and settles messages. Start with main.py; one duty a file."""

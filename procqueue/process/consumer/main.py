@@ -1,0 +1,249 @@
+"""One consumer, from the fork to the last settlement. The loop reads as a sentence: see `_work`.
+
+It is made of three parts that know nothing of each other: what takes in (intake.py), what runs (run.py),
+what settles (settle.py). It finishes what it runs on TERM and INT from anyone, and when the master's end of
+the lifeline is gone (laws S8, S11); only SIGKILL ends it sooner.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import random
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TypeVar
+
+from procqueue import producer
+from procqueue.core.book import Reason
+from procqueue.core.errors import DriverError, DriverUnavailable, Gone, Newer, Unknown
+from procqueue.core.exits import Exit
+from procqueue.core.settings.model import QueueSettings, Settings
+from procqueue.drivers.contract import Driver
+from procqueue.drivers.opening import open_driver
+from procqueue.process import kernel
+from procqueue.process.board import Board, Doing
+from procqueue.process.consumer.intake import Intake
+from procqueue.process.consumer.limits import Limits
+from procqueue.process.consumer.run import InlineExecutor
+from procqueue.process.consumer.settle import Ledger
+from procqueue.process.consumer.wake import Interrupts
+from procqueue.process.lifeline import Lifeline
+from procqueue.process.log import Log
+from procqueue.process.reclaim import board_path
+from procqueue.process.spawn import let_signals_in
+
+T = TypeVar("T")
+
+#: An idle consumer asks the driver again at least so often.
+_IDLE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who a consumer is. The id exists before the process does (law S6)."""
+
+    consumer: str
+    host: str
+    pool: str
+    index: int
+    generation: int
+
+
+class Consumer:
+    """One consumer process. `run` is its whole life."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        queue: QueueSettings,
+        identity: Identity,
+        boards: str,
+        lifeline: Lifeline,
+        poke: int,
+    ) -> None:
+        self._settings = settings
+        self._queue = queue
+        self._identity = identity
+        self._boards = boards
+        self._lifeline = lifeline
+        self._poke = poke
+        self._log = Log(f"{identity.pool}:{identity.index}", settings.logging_level)
+        self._interrupts = Interrupts(lifeline)
+        self._ledger = Ledger()
+        self._limits = Limits(queue, random.random())
+        self._spent: Reason | None = None
+        self._full = False  # takes nothing more: waits for its successor
+
+    def run(self) -> int:
+        """Live; return the exit code."""
+        # Until it is registered it owns nothing: TERM ends even an import that hangs.
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda _signum, _frame: os._exit(0))
+        self._interrupts.listen()
+        kernel.become_subreaper()
+        let_signals_in()
+        if not self._import_application():
+            return Exit.CANNOT_IMPORT
+        self._lifeline.say("loaded")
+        producer.adopt(self._settings)
+        driver = open_driver(self._settings.driver)
+        board = Board.create(
+            board_path(self._boards, self._identity.consumer), self._queue.serves, self._facts()
+        )
+        self._interrupts.catch(lambda _signum, _frame: None)
+        self._executor = InlineExecutor(
+            self._settings, self._identity.consumer, board, self._interrupts, self._log
+        )
+        self._intake = Intake(
+            driver, self._identity.consumer, self._queue.serves, board, self._ledger, self._executor.expect,
+            self._poke, self._log,
+        )  # fmt: skip
+        try:
+            if self._patiently(lambda: self._register(driver)) is not None:
+                self._lifeline.say("ready")
+                self._work(driver, board)
+                self._leave(driver)
+            return Exit.OK
+        except (Gone, Unknown) as error:
+            # Reclaimed, or forgotten by a store that lost its memory: whatever we held is not ours any more.
+            self._log.warning("disowned", text=str(error))
+            return Exit.DISOWNED
+        except Newer as error:
+            self._lifeline.say("problem", text=str(error))
+            return Exit.UNREACHABLE
+
+    def _work(self, driver: Driver, board: Board) -> None:
+        """Take the next message, run it, settle it; wait where there is none; until told to leave."""
+        while not self._interrupts.stopping:
+            room = 0 if self._full else self._limits.room()
+            held = self._patiently(lambda: self._intake.next(room))  # noqa: B023 - called at once
+            if held is None:
+                self._idle(driver, board)
+                continue
+            board.set_doing(Doing.BUSY)
+            began = time.monotonic()
+            self._ledger.add(held.reservation.queue, self._executor.run(held))
+            self._intake.pace.note(time.monotonic() - began)
+            self._count(board)
+
+    def _idle(self, driver: Driver, board: Board) -> None:
+        """Settle what is finished, then wait: for a message, a signal, or the master's end."""
+        self._patiently(self._settle_all)
+        board.set_doing(Doing.IDLE)
+        self._interrupts.clear()
+        if self._interrupts.stopping:
+            return
+        seconds = min(_IDLE_SECONDS, self._limits.seconds_left())
+        if self._full:
+            self._interrupts.wait(_IDLE_SECONDS)
+        else:
+            also = self._interrupts.descriptors()
+            self._patiently(lambda: driver.wait(self._queue.serves, seconds, also))
+            self._interrupts.clear()
+            self._mind_limits()
+
+    def _count(self, board: Board) -> None:
+        self._limits.handled += 1
+        board.set_handled(self._limits.handled)
+        if self._limits.handled == 1:
+            self._lifeline.say("worked")
+        if self._executor.timed_out and self._queue.after_timeout == "recycle":
+            # An exception out of nowhere may have left any library in any state (law D14).
+            self._ask_successor(Reason.TIMEOUT, full=True)
+        elif self._limits.over_memory():
+            self._ask_successor(Reason.MAX_MEMORY, full=True)
+        else:
+            self._mind_limits()
+
+    def _mind_limits(self) -> None:
+        if reached := self._limits.reached():
+            self._ask_successor(reached, full=True)
+        elif nearly := self._limits.nearly():
+            self._ask_successor(nearly, full=False)
+
+    def _ask_successor(self, reason: Reason, *, full: bool) -> None:
+        if self._spent is None:
+            self._spent = reason
+            self._lifeline.say("spent", reason=reason)
+        if full and not self._full:
+            self._full = True
+            self._intake.give_back()
+
+    def _leave(self, driver: Driver) -> None:
+        """Hand everything in and go; keep trying while the driver is away, the master's patience ends it."""
+        self._lifeline.say("leaving", reason=self._spent or Reason.STOP)
+        self._intake.give_back()
+        while True:
+            try:
+                self._settle_all()
+                for queue in self._queue.serves:
+                    driver.leave(queue, self._identity.consumer)
+                return
+            except DriverUnavailable:
+                time.sleep(0.2)
+
+    def _settle_all(self) -> bool:
+        self._intake.settle()
+        return True
+
+    def _register(self, driver: Driver) -> bool:
+        for queue in self._queue.serves:
+            driver.register(queue, self._identity.consumer, self._identity.host)
+        return True
+
+    def _patiently(self, do: Callable[[], T]) -> T | None:
+        """Call the driver until it answers or we are told to leave; nothing is lost meanwhile."""
+        pause = 0.05
+        while True:
+            try:
+                return do()
+            except DriverUnavailable as error:
+                if pause == 0.05:
+                    self._log.warning("driver_away", text=str(error), retry="until it is back")
+            except (Gone, Unknown, Newer):
+                raise
+            except DriverError as error:
+                self._log.error("driver_refuses", text=str(error))
+                self._lifeline.say("problem", text=str(error))
+            self._interrupts.wait(pause * (1 + 0.2 * random.random()))
+            if self._interrupts.stopping:
+                return None
+            pause = min(5.0, pause * 2)
+
+    def _import_application(self) -> bool:
+        """Import the modules that register the tasks; what goes wrong is told to the master in one line."""
+        if self._settings.path not in sys.path:
+            sys.path.insert(0, self._settings.path)
+        for module in dict.fromkeys((*self._settings.app, *self._queue.app)):
+            try:
+                importlib.import_module(module)
+            except BaseException as error:  # SystemExit too: an import must not look like a finished life
+                self._log.error("import_failed", module=module, error=f"{type(error).__name__}: {error}")
+                lines = traceback.format_exception(error)
+                sys.stderr.write("".join(lines))
+                self._lifeline.say("import_error", error=f"{module}: {_last_lines(error)}")
+                return False
+        return True
+
+    def _facts(self) -> dict[str, object]:
+        pid = os.getpid()
+        return {
+            **asdict(self._identity),
+            "pid": pid,
+            "start_time": kernel.start_time_of(pid),
+            "boot_id": kernel.boot_id(),
+        }
+
+
+def _last_lines(error: BaseException) -> str:
+    """Return where in the application it went wrong, and what."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
+    where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    if isinstance(error, SyntaxError) and error.filename:
+        where = f"{error.filename}:{error.lineno}: "
+    return f"{where}{type(error).__name__}: {error}"

@@ -1,0 +1,204 @@
+"""What runs, inline: one message at a time on the main thread, from reservation to settlement.
+
+Before anything of the message is touched, the board says RUNNING, with the verdicts of what may end the run
+(law S7); right after the handler it says how the message ended. The soft timeout is SIGALRM, and comes only
+while user code runs; what does not hear it is killed at the deadline by the master (nursery.kill_if_overdue).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import time
+from types import FrameType
+
+from procqueue.core.message import NO_COUNTERS, Charge, Counters
+from procqueue.core.outcome import Outcome
+from procqueue.core.policy import Policy, if_dead, if_interrupted, if_killed, judge
+from procqueue.core.record import Record
+from procqueue.core.settings.model import QueueSettings, Settings
+from procqueue.core.verdict import ACK, Kind, Settlement, Verdict
+from procqueue.process.board import Board
+from procqueue.process.consumer.intake import Held
+from procqueue.process.consumer.wake import Interrupts
+from procqueue.process.log import Log
+from procqueue.tasks import registry
+from procqueue.tasks.context import deliver_timeout
+from procqueue.tasks.execute import Ended, Prepared, prepare, run, run_hook
+from procqueue.tasks.failure import Failure, failure_of_notice, failure_of_run
+from procqueue.tasks.options import queue_policy
+from procqueue.tasks.task import Task
+
+
+class InlineExecutor:
+    """Runs one message after the other. `timed_out` is True once a soft timeout was raised (law D14)."""
+
+    def __init__(
+        self, settings: Settings, consumer: str, board: Board, interrupts: Interrupts, log: Log
+    ) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self._board = board
+        self._interrupts = interrupts
+        self._log = log
+        self._pid = os.getpid()
+        self._home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._verdicts: dict[Policy, tuple[int, int, int]] = {}
+        self.timed_out = False
+
+    def expect(self, held: Held) -> None:
+        """Write what becomes of a message that ends this process, as far as its queue's settings say."""
+        self._expect(held, queue_policy(self._queue(held)))
+
+    def run(self, held: Held) -> Settlement:
+        """Run one claimed reservation to its settlement."""
+        if held.reservation.is_notice:
+            return self._pay_notice(held)
+        prepared = prepare(held.reservation, registry.find, self._queue(held))
+        if isinstance(prepared, Outcome):
+            return self._settle(held, Ended(prepared), None, queue_policy(self._queue(held)))
+        policy = prepared.policy
+        self._expect(held, policy)
+        self._board.describe(
+            held.queue, held.slot, int(time.monotonic() * 1000), held.reservation.id, prepared.task.name
+        )
+        message = prepared.message(
+            lambda: self._interrupts.stopping, lambda seconds: self._arm(held, policy, seconds)
+        )
+        self._interrupts.catch(self._on_alarm)
+        self._arm_alarm(policy.handle_timeout)
+        ended = run(prepared, message)
+        self._disarm()
+        return self._settle(held, ended, prepared, policy)
+
+    # verdicts, before and after
+
+    def _expect(self, held: Held, policy: Policy) -> None:
+        counters = held.reservation.counters
+        if counters is NO_COUNTERS or counters == NO_COUNTERS:
+            words = self._verdicts.get(policy)
+            if words is None:
+                words = self._verdicts[policy] = _words(policy, NO_COUNTERS)
+        else:
+            words = _words(policy, counters)
+        self._board.prepare(held.queue, held.slot, self._deadline(policy, policy.handle_timeout), *words)
+
+    def _deadline(self, policy: Policy, seconds: float) -> int:
+        return int((time.monotonic() + seconds + policy.kill_after) * 1000) if seconds else 0
+
+    def _settle(self, held: Held, ended: Ended, prepared: Prepared | None, policy: Policy) -> Settlement:
+        reservation, outcome = held.reservation, ended.outcome
+        verdict = judge(outcome, reservation.counters, policy, random.random())
+        record = b""
+        if verdict != ACK:
+            record = self._record(held, outcome)
+            self._tell(held, outcome, verdict, prepared)
+        if verdict.is_final and prepared is not None and prepared.task.failed_hook is not None:
+            self._run_hook(held, ended, verdict, prepared.task, policy)
+        self._board.end(held.queue, held.slot, reservation.ticket, verdict.pack())
+        return Settlement(reservation.id, reservation.ticket, verdict, record)
+
+    def _run_hook(
+        self, held: Held, ended: Ended, verdict: Verdict, task: Task[..., object], policy: Policy
+    ) -> None:
+        """Run on_failed here, where the exception is; if this process dies of it, it is owed (law D15)."""
+        one = held.reservation
+        self._arm(held, policy, policy.handle_timeout)
+        self._board.end(held.queue, held.slot, one.ticket, verdict.pack(), owing=True)
+        counters = one.counters.charged(verdict.charge)
+        failure = failure_of_run(
+            one, ended.outcome, counters, exception=ended.exception, consumer=self._consumer
+        )
+        self._call_hook(task, failure, one.ticket)
+
+    def _pay_notice(self, held: Held) -> Settlement:
+        """Run the hook that a message's death elsewhere left behind."""
+        one = held.reservation
+        policy = queue_policy(self._queue(held))
+        verdict = ACK
+        try:
+            failure = failure_of_notice(one.body)
+        except ValueError as error:
+            self._log.error("notice_unreadable", id=one.id, text=str(error))
+        else:
+            task = registry.find(failure.message.task)
+            self._board.describe(
+                held.queue, held.slot, int(time.monotonic() * 1000), failure.message.id,
+                f"{failure.message.task} on_failed",
+            )  # fmt: skip
+            if task is not None and not self._call_hook_under_alarm(task, failure, one.ticket, policy):
+                tried = one.counters.crashes + 1 >= policy.max_crashes
+                verdict = ACK if tried else Verdict(Kind.RELEASE, Charge.CRASH)
+        self._board.end(held.queue, held.slot, one.ticket, verdict.pack())
+        return Settlement(one.id, one.ticket, verdict)
+
+    def _call_hook_under_alarm(
+        self, task: Task[..., object], failure: Failure, ticket: int, policy: Policy
+    ) -> bool:
+        self._interrupts.catch(self._on_alarm)
+        self._arm_alarm(policy.handle_timeout)
+        return self._call_hook(task, failure, ticket)
+
+    def _call_hook(self, task: Task[..., object], failure: Failure, ticket: int) -> bool:
+        error = run_hook(task, failure, ticket)
+        self._disarm()
+        if error is not None:
+            self._log.error("on_failed_raised", task=task.name, id=failure.message.id, error=repr(error))
+        return error is None
+
+    # timers
+
+    def _arm(self, held: Held, policy: Policy, seconds: float) -> None:
+        """Give the run `seconds` from now: the deadline first, so that it can only be late."""
+        self._board.set_deadline(held.queue, held.slot, self._deadline(policy, seconds))
+        self._arm_alarm(seconds)
+
+    def _arm_alarm(self, seconds: float) -> None:
+        if seconds:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def _disarm(self) -> None:
+        """Come back from user code: no alarm, our own process, our own directory."""
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if os.getpid() != self._pid:
+            os._exit(0)  # the handler forked, and its child has come back here: it owns nothing
+        try:
+            os.fchdir(self._home)
+        except OSError:
+            pass  # the handler closed our descriptors; whoever needs one of them will say so
+
+    def _on_alarm(self, _signum: int, frame: FrameType | None) -> None:
+        try:
+            deliver_timeout(frame)
+        except BaseException:
+            self.timed_out = True
+            raise
+
+    # telling
+
+    def _queue(self, held: Held) -> QueueSettings:
+        return self._settings.queues[held.reservation.queue]
+
+    def _record(self, held: Held, outcome: Outcome) -> bytes:
+        elapsed = time.monotonic() - held.at
+        return Record(
+            held.now_ms, elapsed, self._consumer, held.reservation.ticket, outcome.ending, outcome.error,
+            outcome.traceback,
+        ).encode()  # fmt: skip
+
+    def _tell(self, held: Held, outcome: Outcome, verdict: Verdict, prepared: Prepared | None) -> None:
+        event = {Kind.FAIL: "failed", Kind.PARK: "parked"}.get(verdict.kind, outcome.ending.value)
+        say = self._log.warning if verdict.is_final else self._log.info
+        say(
+            event, queue=held.reservation.queue, id=held.reservation.id,
+            task=prepared.task.name if prepared else None,
+            attempt=held.reservation.counters.attempts + 1,
+            again_in=verdict.delay_ms / 1000 if verdict.kind is Kind.RELEASE else None,
+            error=outcome.error or None,
+        )  # fmt: skip
+
+
+def _words(policy: Policy, counters: Counters) -> tuple[int, int, int]:
+    killed = if_killed(counters, policy, 0.5)
+    return killed.pack(), if_dead(counters, policy).pack(), if_interrupted(policy).pack()

@@ -1,0 +1,169 @@
+"""The control socket: one line of JSON in, one line of JSON out, for who may signal the master anyway.
+
+It lies in the 0700 state directory; on top of that the peer's user is checked. A slow or hostile client
+costs one of sixteen places for at most two seconds, and never makes the master wait.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import struct
+import time
+from collections.abc import Callable
+from typing import Any
+
+_MOST_CLIENTS = 16
+_MOST_BYTES = 64 * 1024
+_PATIENCE = 2.0
+
+
+class Client:
+    """One connection. Its request is answered at once, or kept until the answer is known."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.received = b""
+        self.unsent = b""
+        self.asked = False
+        self.until = time.monotonic() + _PATIENCE
+
+
+class Control:
+    """The listening end. `answer(request, client)` returns a document, or None to answer later."""
+
+    def __init__(
+        self,
+        path: str,
+        mode: int,
+        selector: selectors.BaseSelector,
+        answer: Callable[[dict[str, Any], Client], dict[str, Any] | None],
+    ) -> None:
+        self._selector = selector
+        self._answer = answer
+        self._clients: list[Client] = []
+        self._listener = _listen(path, mode)
+        selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def reply(self, client: Client, document: dict[str, Any]) -> None:
+        """Answer a client, now or whenever it reads."""
+        client.unsent = json.dumps(document).encode() + b"\n"
+        client.until = time.monotonic() + _PATIENCE
+        self._send(client)
+
+    def next_deadline(self) -> float | None:
+        """Return when the first impatient moment comes (monotonic)."""
+        waiting = [c.until for c in self._clients if not c.asked or c.unsent]
+        return min(waiting, default=None)
+
+    def drop_late(self) -> None:
+        """Close the clients that take too long to ask or to listen."""
+        now = time.monotonic()
+        for client in [c for c in self._clients if (not c.asked or c.unsent) and c.until <= now]:
+            self._drop(client)
+
+    def close(self) -> None:
+        """Give everything back, after a last try to hand out what is unsent."""
+        for client in list(self._clients):
+            if client.unsent:
+                client.connection.settimeout(0.2)
+                try:
+                    client.connection.sendall(client.unsent)
+                except OSError:
+                    pass
+            self._drop(client)
+        self._selector.unregister(self._listener)
+        self._listener.close()
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._listener.accept()
+        except OSError:
+            return  # gone again, or no descriptor free: the next one may have more luck
+        connection.setblocking(False)
+        if len(self._clients) >= _MOST_CLIENTS or not _may_ask(connection):
+            connection.close()
+            return
+        client = Client(connection)
+        self._clients.append(client)
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._receive(client))
+
+    def _receive(self, client: Client) -> None:
+        try:
+            data = client.connection.recv(_MOST_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(client)
+            return
+        if client.asked:
+            return
+        client.received += data
+        if b"\n" in client.received:
+            client.asked = True
+            self._handle(client)
+        elif len(client.received) > _MOST_BYTES:
+            self._drop(client)
+
+    def _handle(self, client: Client) -> None:
+        try:
+            request = json.loads(client.received)
+            if not isinstance(request, dict):
+                raise ValueError("not an object")
+        except ValueError as error:
+            self.reply(client, {"v": 1, "error": {"code": 2, "message": f"no request: {error}", "hint": ""}})
+            return
+        document = self._answer(request, client)
+        if document is not None:
+            self.reply(client, document)
+
+    def _send(self, client: Client) -> None:
+        try:
+            sent = client.connection.send(client.unsent)
+            client.unsent = client.unsent[sent:]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._drop(client)
+            return
+        if not client.unsent:
+            self._drop(client)
+            return
+        events = selectors.EVENT_READ | selectors.EVENT_WRITE
+        self._selector.modify(client.connection, events, lambda: self._send(client))
+
+    def _drop(self, client: Client) -> None:
+        if client in self._clients:
+            self._clients.remove(client)
+            self._selector.unregister(client.connection)
+            client.connection.close()
+
+
+def _listen(path: str, mode: int) -> socket.socket:
+    """Bind below the directory's descriptor, so that a long path fits into a socket address."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{os.path.basename(path)}")
+    finally:
+        os.umask(before)
+        os.close(folder)
+    os.chmod(path, mode)
+    listener.setblocking(False)
+    listener.listen(_MOST_CLIENTS)
+    return listener
+
+
+def _may_ask(connection: socket.socket) -> bool:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return uid in (0, os.geteuid())

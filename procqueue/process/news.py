@@ -1,0 +1,44 @@
+"""What the master knows only by hearsay, for `status`: the last sample of counts, problems, how children ended."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from procqueue.process.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class LastExit:
+    """How the last child under a name ended."""
+
+    reason: str
+    code: int | None
+    signal: str | None
+    at: float  # wall clock, for people
+    error: str = ""
+
+
+@dataclass(slots=True)
+class News:
+    """The news of one master. Moments are wall clock: they are for people."""
+
+    log: Log
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    counts_at: float = 0.0
+    problems: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since)
+    last_exits: dict[str, LastExit] = field(default_factory=dict)
+    restarts: dict[str, int] = field(default_factory=dict)
+    killed: list[str] = field(default_factory=list)  # names, while stopping
+
+    def problem(self, about: str, text: str) -> None:
+        """Note a problem; say it once."""
+        known = self.problems.get(about)
+        if known is None or known[0] != text:
+            self.log.warning("problem", about=about, text=text)
+            self.problems[about] = (text, time.time())
+
+    def solved(self, about: str) -> None:
+        """Note that a problem is none any more."""
+        if self.problems.pop(about, None) is not None:
+            self.log.info("solved", about=about)

@@ -1,0 +1,129 @@
+"""Reclaim: what a dead consumer owned is settled at once, as its board says it stood (laws S6, D7).
+
+The driver says what was owned, the board how each stood, the master why the process died; core/fate.py puts
+the three together. Everything here may be repeated: the driver answers 0 the second time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from procqueue.core.fate import Cause, Fate, Slot, fates
+from procqueue.core.message import Charge, Owned
+from procqueue.core.outcome import Ending
+from procqueue.core.record import NoticeHeader, Record
+from procqueue.core.verdict import ACK, Kind, Settlement
+from procqueue.drivers.contract import Driver
+from procqueue.process.board import Board, NoBoard
+from procqueue.process.log import Log
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A dead consumer, and why it is dead. `detail`: signal, exit code, memory, limit, for people."""
+
+    consumer: str
+    queues: tuple[str, ...]
+    cause: Cause
+    overdue: int | None = None
+    detail: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Living:
+    """A consumer that the master says is alive."""
+
+    consumer: str
+    pid: int
+    pool: str
+    queues: tuple[str, ...]
+
+
+def board_path(boards: str, consumer: str) -> str:
+    """Return where the board of a consumer lies."""
+    return f"{boards}/{consumer}.board"
+
+
+def reclaim(driver: Driver, boards: str, death: Death, log: Log) -> int:
+    """Settle everything that the dead consumer owned, in all queues it served; return how many there were.
+
+    The board goes away at the very end: until then this can be interrupted and repeated.
+    """
+    path = board_path(boards, death.consumer)
+    try:
+        board = Board.open(path)
+    except NoBoard:
+        board = None
+    total = 0
+    for queue in death.queues:
+        slots = board.slots(queue) if board is not None else None
+        total += _reclaim_queue(driver, queue, death, slots, log)
+    if board is not None:
+        board.close()
+    for leftover in (path, f"{path}.draft"):
+        try:
+            os.unlink(leftover)
+        except FileNotFoundError:
+            pass
+    return total
+
+
+def _reclaim_queue(driver: Driver, queue: str, death: Death, slots: dict[int, Slot] | None, log: Log) -> int:
+    owned = driver.owned(queue, death.consumer)
+    decided = fates(owned, slots, death.cause, death.overdue)
+    settlements = [_settlement(queue, one, decided[one.ticket], death) for one in owned]
+    number = driver.reclaim(queue, death.consumer, settlements)
+    if number:
+        log.warning("reclaimed", queue=queue, consumer=death.consumer, cause=death.cause, **_sum(settlements))
+    return number
+
+
+def _sum(settlements: Sequence[Settlement]) -> dict[str, int]:
+    """Count what became of them, in the words of a log line."""
+    sums: dict[str, int] = {}
+    for one in settlements:
+        untouched = one.verdict.kind is Kind.RETURN and one.verdict.charge is Charge.NONE
+        word = {
+            Kind.ACK: "done", Kind.RETURN: "again", Kind.RELEASE: "later", Kind.FAIL: "failed",
+            Kind.PARK: "parked",
+        }[one.verdict.kind]  # fmt: skip
+        word = "not_begun" if untouched else word
+        sums[word] = sums.get(word, 0) + 1
+    return sums
+
+
+def _settlement(queue: str, one: Owned, fate: Fate, death: Death) -> Settlement:
+    if not fate.begun or fate.verdict == ACK:
+        return Settlement(one.id, one.ticket, fate.verdict)
+    ending, error = _told(fate, death)
+    record = Record(None, None, death.consumer, one.ticket, ending, error, cause=death.detail)
+    owes = b""
+    if fate.owes:
+        counters = one.counters.charged(fate.verdict.charge).pack()
+        header = NoticeHeader(one.id, queue, ending, error, counters, 0, death.consumer, death.detail)
+        owes = header.encode()
+    return Settlement(one.id, one.ticket, fate.verdict, record.encode(), owes)
+
+
+def _told(fate: Fate, death: Death) -> tuple[str, str]:
+    """Return how the run ended, and the sentence for it."""
+    match fate.verdict.charge:
+        case Charge.CRASH:
+            return Ending.CRASHED, f"its process died: {_words(death.detail)}"
+        case Charge.SUSPECT:
+            return Ending.CRASHED, f"its process died, perhaps not by its fault: {_words(death.detail)}"
+        case Charge.INTERRUPT:
+            return Ending.INTERRUPTED, "it was stopped before it had ended"
+        case Charge.RELEASE:
+            return Ending.RELEASED, ""
+        case Charge.ATTEMPT if death.cause is Cause.TIMEOUT:
+            return Ending.TIMED_OUT, f"killed past its deadline: {_words(death.detail)}"
+        case _:
+            return Ending.RAISED, "it had ended badly; its error was lost with its process"
+
+
+def _words(detail: dict[str, Any]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in detail.items()) or "cause unknown"

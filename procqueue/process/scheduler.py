@@ -1,0 +1,182 @@
+"""The scheduler: the driver's housekeeping, in one child that runs no user code and leaves last.
+
+Each round: due messages become waiting, documents of foreign producers are taken in, the dead are reclaimed,
+what is held behind a slow message goes back, and the counts that `status` shows are taken. It is the keeper
+of an SQLite store (its connection is open from before the first consumer until after the last), and, when
+the master dies, the undertaker (undertaker.py). A driver that is away makes it wait, never leave.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import select
+import signal
+import time
+from typing import Any
+
+from procqueue.core.errors import DriverError, DriverUnavailable, Newer
+from procqueue.core.exits import Exit
+from procqueue.core.fate import Cause
+from procqueue.core.settings.model import Settings
+from procqueue.drivers.contract import MAX_ENTRIES, Driver
+from procqueue.drivers.opening import open_driver
+from procqueue.process.inbox import read_foreign
+from procqueue.process.lifeline import Lifeline
+from procqueue.process.log import Log
+from procqueue.process.reclaim import Death, Living, reclaim
+from procqueue.process.spawn import let_signals_in
+from procqueue.process.takeback import TakeBack
+from procqueue.process.undertaker import Undertaker
+
+#: Housekeeping comes round at least so often; a due message is promoted at its moment.
+ROUND = 1.0
+#: While a consumer holds messages behind a running one, we look so often.
+LOOK = 0.05
+#: The living are compared with what the driver knows so often (law S6).
+COMPARE_EVERY = 10.0
+
+
+class Scheduler:
+    """One scheduler process. `run` is its whole life."""
+
+    def __init__(self, settings: Settings, host: str, boards: str, lifeline: Lifeline, poke: int) -> None:
+        self._settings = settings
+        self._host = host
+        self._boards = boards
+        self._lifeline = lifeline
+        self._poke = poke
+        self._log = Log("scheduler", settings.logging_level)
+        self._queues = tuple(dict.fromkeys(q for s in settings.queues.values() for q in (s.name, *s.serves)))
+        self._living: dict[str, Living] = {}
+        self._deaths: dict[str, Death] = {}
+        self._take_back = TakeBack(boards, poke)
+        self._stopping = False
+        self._ready = False
+        self._compare_at = 0.0
+        self._next_round = 0.0
+        self._retry_in = 0.0
+
+    def run(self) -> int:
+        """Keep house until told to stop, or until the last orphan is gone."""
+        wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._stop)
+        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+            signal.signal(ignored, signal.SIG_IGN)
+        let_signals_in()
+        self._lifeline.say("loaded")
+        driver = open_driver(self._settings.driver)
+        poll = select.poll()
+        for fd in (wake_read, self._lifeline.fileno(), self._poke):
+            poll.register(fd, select.POLLIN)
+        while not (self._stopping and not self._deaths):
+            pause = self._pass(driver)
+            if pause is None:
+                break
+            poll.poll(max(0, round(pause * 1000)))
+            _drain(wake_read)
+            self._hear()
+            if self._lifeline.ended:
+                undertaker = Undertaker(self._settings, self._living, self._boards, self._log)
+                undertaker.run(lambda: self._housekeeping(driver), lambda death: self._reclaim(driver, death))
+                break
+        driver.close()
+        return Exit.OK
+
+    def _stop(self, _signum: int, _frame: object) -> None:
+        self._stopping = True
+
+    def _pass(self, driver: Driver) -> float | None:
+        """Do what is due; return the seconds until the next pass, None if it cannot go on."""
+        try:
+            for death in list(self._deaths.values()):
+                self._reclaim(driver, death)
+            held = self._take_back.look(driver, self._living)
+            now = time.monotonic()
+            if now >= self._next_round:
+                self._next_round = now + self._housekeeping(driver)
+            self._retry_in = 0.0
+            pause = max(0.0, self._next_round - time.monotonic())
+            return min(pause, LOOK) if held else pause
+        except Newer as error:
+            self._log.error("newer_layout", text=str(error))
+            self._lifeline.say("problem", about="driver", text=str(error))
+            return None
+        except DriverError as error:
+            self._retry_in = min(5.0, self._retry_in * 2 or 0.1)
+            if self._retry_in == 0.1 or not isinstance(error, DriverUnavailable):
+                self._log.warning("driver_away", text=str(error), retry="until it is back")
+            self._lifeline.say("problem", about="driver", text=str(error))
+            self._compare_at = 0.0  # what happened meanwhile may have been lost
+            return self._retry_in * (1 + 0.2 * random.random())
+
+    def _housekeeping(self, driver: Driver) -> float:
+        """Make one round over all queues; return the seconds until the next."""
+        soonest = ROUND
+        counts: dict[str, Any] = {}
+        for queue in self._queues:
+            promoted = driver.promote(queue)
+            while promoted.moved == MAX_ENTRIES:
+                promoted = driver.promote(queue)
+            if promoted.next_in_ms is not None:
+                soonest = min(soonest, promoted.next_in_ms / 1000 + 0.001)
+            for taken, pushed in driver.take_inbox(queue, read_foreign):
+                self._log.debug("inbox", queue=queue, id=taken.entry.id, outcome=pushed)
+            found = driver.counts(queue)
+            counts[queue] = {name: getattr(found, name) for name in found.__slots__}
+        self._lifeline.say("counts", counts=counts, at=time.time())
+        if not self._ready:
+            self._ready = True
+            self._lifeline.say("ready")
+        if time.monotonic() >= self._compare_at and not self._lifeline.ended:
+            self._compare_at = time.monotonic() + COMPARE_EVERY
+            known = {q: driver.consumers(q, self._host) for q in self._queues}
+            # First what the driver knows, then who lives: a consumer has its id before its fork.
+            self._lifeline.say("who_lives", known=known)
+        return soonest
+
+    def _reclaim(self, driver: Driver, death: Death) -> None:
+        reclaim(driver, self._boards, death, self._log)
+        self._living.pop(death.consumer, None)
+        self._take_back.forget(death.consumer)
+        self._deaths.pop(death.consumer, None)
+        self._lifeline.say("reclaimed", consumer=death.consumer)
+
+    def _hear(self) -> None:
+        for message in self._lifeline.hear():
+            match message["say"]:
+                case "born":
+                    queues = tuple(message["queues"])
+                    one = Living(message["consumer"], message["pid"], message["pool"], queues)
+                    self._living[one.consumer] = one
+                case "dead":
+                    cause = Cause(message["cause"])
+                    death = Death(
+                        message["consumer"],
+                        tuple(message["queues"]),
+                        cause,
+                        message["overdue"],
+                        message["detail"],
+                    )
+                    self._deaths[death.consumer] = death
+                case "living":
+                    self._bury_unknown(message["known"], set(message["consumers"]))
+                case "count":
+                    self._next_round = 0.0
+
+    def _bury_unknown(self, known: dict[str, list[str]], living: set[str]) -> None:
+        """Reclaim whoever the driver holds for one of this host's, and the master does not (law S6)."""
+        dead = (
+            {consumer for consumers in known.values() for consumer in consumers} - living - set(self._deaths)
+        )
+        for consumer in dead:
+            queues = tuple(queue for queue, consumers in known.items() if consumer in consumers)
+            self._deaths[consumer] = Death(consumer, queues, Cause.UNWATCHED)
+
+
+def _drain(fd: int) -> None:
+    try:
+        os.read(fd, 4096)
+    except BlockingIOError:
+        pass

@@ -1,0 +1,136 @@
+"""The state directory: everything a master keeps on disk, and the proof that it is the only one.
+
+master.lock   POSIX record lock (lock.py)      boards/       one file per consumer (board.py)
+master.pid    for people and scripts           control.sock  the control socket (control.py)
+host          the identity of this host towards the store; outlives the master, so that the next one
+              can reclaim what was owned under it
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from dataclasses import dataclass
+
+from procqueue.process import kernel, lock
+from procqueue.process.board import Board, NoBoard
+
+
+class BadStateDir(Exception):
+    """The directory cannot be used; the text says why and what to do."""
+
+
+@dataclass(slots=True)
+class StateDir:
+    """An open, locked state directory."""
+
+    path: str
+    host: str
+    lock_fd: int
+
+    @property
+    def boards(self) -> str:
+        """Where the boards lie."""
+        return f"{self.path}/boards"
+
+    @property
+    def socket(self) -> str:
+        """Where the control socket lies."""
+        return f"{self.path}/control.sock"
+
+
+@dataclass(slots=True)
+class Survivor:
+    """A consumer of a former master, as its board tells. `pidfd` is None if it is dead."""
+
+    consumer: str
+    pool: str
+    index: int
+    pid: int
+    queues: tuple[str, ...]
+    pidfd: int | None
+
+
+def open_state_dir(path: str) -> StateDir:
+    """Make and lock the directory. Raises lock.Occupied, BadStateDir."""
+    try:
+        os.makedirs(f"{path}/boards", mode=0o700, exist_ok=True)
+        _refuse_foreign(path)
+        fd = lock.take(f"{path}/master.lock")
+        _write(f"{path}/master.pid", f"{os.getpid()}\n")
+        return StateDir(path, _host(f"{path}/host"), fd)
+    except OSError as error:
+        raise BadStateDir(
+            f"state_dir {path!r}: {error.strerror}; make it writable or set [master] state_dir"
+        ) from error
+
+
+def leave_state_dir(state: StateDir) -> None:
+    """Remove what must not outlive the master. The host's identity and the lock file stay."""
+    for name in ("master.pid", "control.sock"):
+        try:
+            os.unlink(f"{state.path}/{name}")
+        except FileNotFoundError:
+            pass
+    os.close(state.lock_fd)
+
+
+def survivors(state: StateDir) -> list[Survivor]:
+    """Return the consumers whose boards a former master left behind, with a pidfd of those that live."""
+    found: list[Survivor] = []
+    for name in sorted(os.listdir(state.boards)):
+        path = f"{state.boards}/{name}"
+        if name.endswith(".board"):
+            try:
+                found.append(_survivor(path))
+                continue
+            except NoBoard:
+                pass
+        os.unlink(path)  # a draft, or nothing that anybody can read
+    return found
+
+
+def _survivor(path: str) -> Survivor:
+    board = Board.open(path)
+    identity = board.identity
+    board.close()
+    try:
+        pid, started = int(identity["pid"]), int(identity["start_time"])
+        same_boot = identity["boot_id"] == kernel.boot_id()
+        pidfd = kernel.open_pidfd(pid, started) if same_boot else None
+        return Survivor(
+            str(identity["consumer"]), str(identity["pool"]), int(identity["index"]), pid, board.queues, pidfd
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise NoBoard(f"{path}: {error}") from error
+
+
+def _refuse_foreign(path: str) -> None:
+    found = os.stat(path)
+    if found.st_uid not in (os.geteuid(), 0):
+        raise BadStateDir(
+            f"state_dir {path!r} belongs to another user (uid {found.st_uid}); choose another one"
+        )
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise BadStateDir(f"state_dir {path!r} can be written by others; run: chmod go-w {path}")
+
+
+def _host(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            host = file.read().strip()
+        if len(host) == 16 and host.isalnum():
+            return host
+    except FileNotFoundError:
+        pass
+    host = secrets.token_hex(8)
+    _write(path, f"{host}\n")
+    return host
+
+
+def _write(path: str, text: str) -> None:
+    draft = f"{path}.draft"
+    with open(draft, "w", encoding="ascii", opener=lambda p, flags: os.open(p, flags, 0o600)) as file:
+        file.write(text)
+    os.rename(draft, path)

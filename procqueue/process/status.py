@@ -1,0 +1,173 @@
+"""The status document (ARCHITECTURE.md, formats): what the master knows, in the words of the interface."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from procqueue.core.book import Child, Life
+from procqueue.core.plan import Phase
+from procqueue.process import kernel
+from procqueue.process.board import Board, Doing
+
+if TYPE_CHECKING:
+    from procqueue.process.master import LastExit, Master
+    from procqueue.process.nursery import Kept
+
+#: The counters of a queue that people see.
+_COUNTS = ("inbox", "waiting", "delayed", "reserved", "timeout", "failed")
+
+
+def status(master: Master) -> dict[str, Any]:
+    """Return the whole document."""
+    now = time.monotonic()
+    queues = {name: _queue(master, name, now) for name in master.settings.queues}
+    return {
+        "v": 1,
+        "master": _master(master, now),
+        "scheduler": _scheduler(master, now),
+        "problems": [
+            {"about": about, "text": text, "since": _moment(since)}
+            for about, (text, since) in master.news.problems.items()
+        ],
+        "counts_at": _moment(master.news.counts_at) if master.news.counts_at else None,
+        "queues": queues,
+        "processes": {},
+    }
+
+
+def _master(master: Master, now: float) -> dict[str, Any]:
+    from procqueue import __version__
+
+    if master.phase is not Phase.RUN:
+        state = "stopping"
+    else:
+        ready = all(master.ready_of(name) >= q.processes for name, q in master.queues.items())
+        state = "running" if ready or master.was_ready else "starting"
+    return {
+        "pid": os.getpid(),
+        "state": state,
+        "generation": 1,
+        "uptime": round(now - master.started, 3),
+        "config": master.settings.file,
+        "version": __version__,
+        "host": master.state.host,
+        "file_newer": _file_newer(master),
+    }
+
+
+def _file_newer(master: Master) -> bool:
+    for file in master.settings.files:
+        try:
+            if os.stat(file).st_mtime > master.started_wall:
+                return True
+        except OSError:
+            return True
+    return False
+
+
+def _scheduler(master: Master, now: float) -> dict[str, Any]:
+    from procqueue.process.liaison import SCHEDULER
+
+    for kept in master.nursery.kept.values():
+        if kept.pool == SCHEDULER:
+            child = master.book.children[kept.id]
+            return {"pid": kept.pid, "state": child.life.value, "uptime": round(now - child.started, 3)}
+    return {"pid": None, "state": "backing-off", "uptime": 0}
+
+
+def _queue(master: Master, name: str, now: float) -> dict[str, Any]:
+    settings = master.settings.queues[name]
+    wanted = settings.processes if name in master.queues and master.phase is Phase.RUN else 0
+    kept = [k for k in master.nursery.kept.values() if k.pool == name]
+    consumers = [_consumer(master, k, now) for k in sorted(kept, key=lambda k: (k.index, k.pid))]
+    ready = master.ready_of(name)
+    found = master.news.counts.get(name, {})
+    consumers += _absent(master, name, {k.index for k in kept}, wanted, now)
+    return {
+        "state": _queue_state(master, name, wanted, ready),
+        "wanted": wanted,
+        "ready": ready,
+        "by_hand": None,
+        "counts": {count: found.get(count) for count in _COUNTS},
+        "consumers": consumers,
+    }
+
+
+def _queue_state(master: Master, name: str, wanted: int, ready: int) -> str:
+    if not master.settings.queues[name].enabled:
+        return "disabled"
+    if name not in master.queues:
+        return "stopped"
+    if master.phase is not Phase.RUN:
+        return "stopping" if master.book.of(name) else "stopped"
+    if ready >= wanted:
+        return "degraded" if name in master.news.problems else "ok"
+    return "degraded" if master.was_ready or name in master.news.problems else "starting"
+
+
+def _consumer(master: Master, kept: Kept, now: float) -> dict[str, Any]:
+    child = master.book.children[kept.id]
+    board = master.nursery.board(kept)
+    last = master.news.last_exits.get(kept.name)
+    return {
+        "name": kept.name,
+        "pid": kept.pid,
+        "state": _state(child, kept.pid, board),
+        "generation": child.generation,
+        "uptime": round(now - child.started, 3),
+        "handled": board.handled if board is not None else 0,
+        "rss": kernel.resident_bytes_of(kept.pid),
+        "restarts": master.news.restarts.get(kept.name, 0),
+        "last_exit": _last_exit(last),
+        "why": kept.error or None,
+        "next_try": None,
+        "running": _running(board, now),
+    }
+
+
+def _absent(master: Master, name: str, present: set[int], wanted: int, now: float) -> list[dict[str, Any]]:
+    """Tell of the places that nobody fills at the moment."""
+    next_try = max(0.0, master.book.pulse(name).start_at(1) - now)
+    rows = []
+    for index in sorted(set(range(wanted)) - present):
+        last = master.news.last_exits.get(f"{name}:{index}")
+        problem = master.news.problems.get(name)
+        rows.append(
+            {
+                "name": f"{name}:{index}", "pid": None, "state": "backing-off", "generation": 1, "uptime": 0,
+                "handled": 0, "rss": None, "restarts": master.news.restarts.get(f"{name}:{index}", 0),
+                "last_exit": _last_exit(last), "why": (last.error if last else "") or (problem or ("",))[0],
+                "next_try": round(next_try, 3), "running": [],
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _state(child: Child, pid: int, board: Board | None) -> str:
+    if kernel.is_stopped(pid):
+        return "stopped-by-signal"
+    if child.life is Life.READY and board is not None and board.doing is Doing.BUSY:
+        return "busy"
+    return child.life.value
+
+
+def _running(board: Board | None, now: float) -> list[dict[str, Any]]:
+    if board is None:
+        return []
+    return [
+        {"id": one.id, "task": one.task, "seconds": round(max(0.0, now - one.began_ms / 1000), 3)}
+        for one in board.running()
+    ]
+
+
+def _last_exit(last: LastExit | None) -> dict[str, Any] | None:
+    if last is None:
+        return None
+    return {"reason": last.reason, "code": last.code, "signal": last.signal, "at": _moment(last.at)}
+
+
+def _moment(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

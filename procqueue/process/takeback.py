@@ -1,0 +1,86 @@
+"""Taking back what is held and not begun, when the message before it turns out to be slow.
+
+A consumer that begins to hold messages pokes the scheduler; from then on its board is looked at every few
+milliseconds. A run that is seen twice is slow: what is held behind it goes back to the head, uncharged, for
+a consumer that has time.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+
+from procqueue.core.errors import Gone, Unknown
+from procqueue.core.verdict import UNTOUCHED, Settlement
+from procqueue.drivers.contract import Driver
+from procqueue.process.board import Board, NoBoard
+from procqueue.process.reclaim import Living, board_path
+
+#: After a poke we go on looking for so long; who still holds something pokes again.
+_ALERT_SECONDS = 1.5
+
+
+class TakeBack:
+    """The eyes of the scheduler on the boards of the living."""
+
+    def __init__(self, boards: str, poke: int) -> None:
+        self._folder = boards
+        self._poke = poke
+        self._alert_until = 0.0
+        self._open: dict[str, Board] = {}
+        self._ran: dict[str, set[int]] = {}  # what ran at the last look
+
+    def look(self, driver: Driver, living: Mapping[str, Living]) -> bool:
+        """Take back what is due; True if it is worth to look again soon."""
+        now = time.monotonic()
+        try:
+            os.eventfd_read(self._poke)
+            self._alert_until = now + _ALERT_SECONDS
+        except BlockingIOError:
+            pass
+        if now > self._alert_until:
+            self._ran.clear()
+            return False
+        for one in living.values():
+            self._look_at(driver, one)
+        return True
+
+    def forget(self, consumer: str) -> None:
+        """Give back the board of a dead consumer."""
+        self._ran.pop(consumer, None)
+        board = self._open.pop(consumer, None)
+        if board is not None:
+            board.close()
+
+    def _look_at(self, driver: Driver, one: Living) -> None:
+        board = self._board(one.consumer)
+        if board is None:
+            return
+        running = board.running_tickets()
+        slow = running & self._ran.get(one.consumer, set())
+        self._ran[one.consumer] = running
+        if not slow or not board.held():
+            return
+        self._alert_until = time.monotonic() + _ALERT_SECONDS
+        for queue in board.queues:
+            tickets = set(board.take_held(queue))
+            if tickets:
+                self._return(driver, queue, one.consumer, tickets)
+
+    def _return(self, driver: Driver, queue: str, consumer: str, tickets: set[int]) -> None:
+        taken = [o for o in driver.owned(queue, consumer) if o.ticket in tickets]
+        settlements = [Settlement(o.id, o.ticket, UNTOUCHED) for o in taken]
+        try:
+            driver.turn(queue, consumer, settlements, 0)
+        except (Gone, Unknown):
+            pass  # it died meanwhile: the reclaim returns them
+
+    def _board(self, consumer: str) -> Board | None:
+        board = self._open.get(consumer)
+        if board is None:
+            try:
+                board = self._open[consumer] = Board.open(board_path(self._folder, consumer))
+            except NoBoard:
+                return None
+        return board
