@@ -1,0 +1,40 @@
+"""Opens the storing driver that a configuration names; its client library is imported only then.
+
+sync:// stores nothing and needs to run tasks, so it is opened by the producer.
+"""
+
+from __future__ import annotations
+
+from procqueue.core.settings.model import DriverSettings
+from procqueue.core.settings.urls import sqlite_path
+from procqueue.drivers.contract import Driver
+
+
+def open_driver(settings: DriverSettings) -> Driver:
+    """Return a new connection to the store, for this thread of this process.
+
+    Raises DriverUnavailable, Newer, DriverError; ValueError for sync://, which is no store.
+    """
+    match settings.scheme:
+        case "redis" | "rediss" | "unix":
+            from procqueue.drivers.redis.driver import RedisDriver
+
+            return RedisDriver(
+                settings.url,
+                prefix=settings.prefix,
+                timeout=settings.timeout,
+                connect_timeout=settings.connect_timeout,
+            )
+        case "sqlite":
+            from procqueue.drivers.sqlite.driver import SqliteDriver
+
+            return SqliteDriver(
+                sqlite_path(settings.url),
+                synchronous="NORMAL" if settings.durability == "normal" else "FULL",
+                mode=settings.mode,
+                timeout=settings.timeout,
+            )
+        case "sync":
+            raise ValueError("sync:// runs each task inside push: there is no store to open")
+        case other:
+            raise ValueError(f"there is no driver {other!r}")

@@ -1,0 +1,205 @@
+"""One run: from the bytes of a reservation to one outcome. `prepare` reads, `run` calls the handler.
+
+Every way in which a handler can end is mapped to an Outcome here and nowhere else; what becomes of the
+message is policy.judge's business. Nothing that a handler does leaves `run` as an exception.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import CoroutineType, TracebackType
+from typing import Any
+
+from procqueue.core import wire
+from procqueue.core.errors import BadArguments, Fail, Retry, SoftTimeout
+from procqueue.core.message import Reservation
+from procqueue.core.outcome import DONE, Ending, Outcome
+from procqueue.core.policy import Policy
+from procqueue.core.record import MAX_ERROR, MAX_TRACEBACK
+from procqueue.core.settings.model import QueueSettings
+from procqueue.core.units import format_seconds
+from procqueue.tasks.call import delay_seconds
+from procqueue.tasks.context import Message, call
+from procqueue.tasks.failure import Failure
+from procqueue.tasks.task import Task
+
+FindTask = Callable[[str], Task[..., Any] | None]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A message that can be run: its task, its converted arguments, the policy in force."""
+
+    reservation: Reservation
+    task: Task[..., Any]
+    args: list[Any]
+    kwargs: dict[str, Any]
+    policy: Policy
+    meta: dict[str, Any]
+
+    def message(
+        self, stopping: Callable[[], bool] | None = None, extend: Callable[[float], None] | None = None
+    ) -> Message:
+        """Return what `current()` shall give the handler.
+
+        `stopping` answers whether a soft stop was asked. `extend` gets seconds, and has to set the timers of
+        this run anew, from now.
+        """
+        reservation, policy = self.reservation, self.policy
+        attempt = reservation.counters.attempts + 1
+        return Message(
+            id=reservation.id,
+            queue=reservation.queue,
+            task=self.task.name,
+            ticket=reservation.ticket,
+            attempt=attempt,
+            last=bool(policy.max_attempts) and attempt >= policy.max_attempts,
+            crashes=reservation.counters.crashes,
+            pushed_ms=reservation.pushed_ms,
+            meta=self.meta,
+            handle_timeout=policy.handle_timeout,
+            stopping=stopping,
+            extend=extend,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended. `exception`: what left the handler, also where a recorded verdict stands over it."""
+
+    outcome: Outcome
+    exception: BaseException | None = None
+
+
+_DONE = Ended(DONE)
+
+
+def prepare(reservation: Reservation, find_task: FindTask, queue: QueueSettings) -> Prepared | Outcome:
+    """Read a reservation; `queue` are the settings of the queue that the message came from.
+
+    Returns the outcome UNREADABLE or UNKNOWN_TASK where there is nothing to run; the policy for these is
+    options.queue_policy(queue).
+    """
+    try:
+        document = wire.decode(reservation.body)
+    except wire.Unreadable as error:
+        return Outcome(Ending.UNREADABLE, error=str(error))
+    task = find_task(document.task)
+    if task is None:
+        return Outcome(Ending.UNKNOWN_TASK, error=f"no task is named {document.task!r} here")
+    try:
+        args, kwargs = task.arguments.bind(document)
+    except BadArguments as error:
+        return Outcome(Ending.UNREADABLE, error=f"{task.name}: {error}")
+    return Prepared(reservation, task, args, kwargs, task.policy(queue), document.meta)
+
+
+def run(prepared: Prepared, message: Message) -> Ended:
+    """Call the handler as `message`, and return how that ended. Raises nothing."""
+    try:
+        result = call(message, prepared.task.function, prepared.args, prepared.kwargs)
+    except BaseException as error:  # SystemExit, KeyboardInterrupt and GeneratorExit too: none is ours
+        return _left_by(error, message, prepared)
+    if message.verdict is not None:
+        return Ended(message.verdict)
+    if type(result) is CoroutineType:
+        result.close()
+        return Ended(Outcome(Ending.RAISED, error="the handler returned a coroutine, which nobody would run"))
+    return _DONE
+
+
+def run_hook(task: Task[..., Any], failure: Failure, ticket: int) -> BaseException | None:
+    """Call the task's `on_failed`, if it has one; return what it raised. It can decide nothing any more."""
+    if task.failed_hook is None:
+        return None
+    failed = failure.message
+    message = Message(
+        id=failed.id,
+        queue=failed.queue,
+        task=failed.task,
+        ticket=ticket,
+        attempt=max(1, failed.attempts),
+        last=True,
+        crashes=failed.crashes,
+        pushed_ms=int(failed.pushed_at.timestamp() * 1000),
+        verdict=Outcome(failure.outcome, error=failure.error, final=True),
+    )
+    try:
+        call(message, task.failed_hook, (failure,), {})
+    except BaseException as error:
+        return error
+    return None
+
+
+def _left_by(error: BaseException, message: Message, prepared: Prepared) -> Ended:
+    error = error.with_traceback(_from_handler(error.__traceback__))
+    if message.verdict is not None:
+        return Ended(message.verdict, error)
+    final = False
+    after = None
+    text = _text(error)
+    if message.timed_out or isinstance(error, SoftTimeout):
+        ending = Ending.TIMED_OUT
+        if not isinstance(error, SoftTimeout):
+            limit = format_seconds(prepared.policy.handle_timeout)
+            text = f"the handle_timeout of {limit} has passed; then {text}"
+    else:
+        ending = Ending.RAISED
+        match error:
+            case Retry():
+                after, text = _asked(error, text)
+            case Fail():
+                final, text = True, str(error.reason)
+            case _:
+                final = prepared.task.options.is_final(error)
+    outcome = Outcome(ending, text[:MAX_ERROR], _traceback(error), final, after)
+    return Ended(outcome, error)
+
+
+def _asked(error: Retry, text: str) -> tuple[float | None, str]:
+    """Return the delay that a Retry asks for, and the error's text."""
+    if error.after is None:
+        return None, "Retry()"
+    try:
+        return delay_seconds(error.after), text
+    except (TypeError, ValueError) as wrong:  # nobody is left to tell but the record
+        return None, f"{text}: {wrong}"
+
+
+def _text(error: BaseException) -> str:
+    """Return "ValueError: text" as the last line of a traceback has it, whatever the exception does."""
+    try:
+        text = "".join(traceback.format_exception_only(error)).strip()
+    except Exception as second:
+        text = f"{type(error).__qualname__} (its text cannot be had: {type(second).__qualname__})"
+    return text
+
+
+def _from_handler(trace: TracebackType | None) -> TracebackType | None:
+    """Return the traceback without the frames of `run` and `call`."""
+    handler = trace.tb_next.tb_next if trace is not None and trace.tb_next is not None else None
+    return handler or trace
+
+
+def _traceback(error: BaseException) -> str:
+    try:
+        told = traceback.TracebackException.from_exception(error)
+        if isinstance(error, SoftTimeout):
+            _cut_after_handler(told)
+        text = "".join(told.format())
+    except Exception:  # a text that cannot be had, sources that cannot be read
+        return ""
+    return text if len(text) <= MAX_TRACEBACK else f"…{text[1 - MAX_TRACEBACK :]}"
+
+
+def _cut_after_handler(told: traceback.TracebackException) -> None:
+    """Take away the frames of the signal handler: what is wanted is where the handler stood."""
+    stack = told.stack
+    while len(stack) > 1 and stack[-1].filename.startswith(_PACKAGE):
+        stack.pop()
+
+
+_PACKAGE = f"{Path(__file__).parent.parent}/"

@@ -1,0 +1,56 @@
+"""One run inside the process that pushes, for the sync driver: execute, judge, and the hook that is owed."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+
+from procqueue.core.errors import BadArguments, Fail, TaskError
+from procqueue.core.message import Reservation
+from procqueue.core.outcome import Ending, Outcome
+from procqueue.core.policy import judge
+from procqueue.core.settings.model import QueueSettings
+from procqueue.drivers.sync import Ran
+from procqueue.tasks import registry
+from procqueue.tasks.execute import Ended, prepare, run, run_hook
+from procqueue.tasks.failure import failure_of_run
+from procqueue.tasks.options import queue_policy
+
+_log = logging.getLogger("procqueue")
+
+
+def executor(queue_settings: Callable[[str], QueueSettings]) -> Callable[[Reservation], Ran]:
+    """Return what the sync driver calls for each run; `queue_settings` answers for a queue's name."""
+
+    def execute(reservation: Reservation) -> Ran:
+        queue = queue_settings(reservation.queue)
+        prepared = prepare(reservation, registry.find, queue)
+        if isinstance(prepared, Outcome):
+            ended, policy = Ended(prepared), queue_policy(queue)
+        else:
+            ended, policy = run(prepared, prepared.message()), prepared.policy
+        verdict = judge(ended.outcome, reservation.counters, policy, random.random())
+        if verdict.is_final:
+            counters = reservation.counters.charged(verdict.charge)
+            failure = failure_of_run(reservation, ended.outcome, counters, exception=ended.exception)
+            task = registry.find(failure.message.task)
+            error = run_hook(task, failure, reservation.ticket) if task is not None else None
+            if error is not None:  # law D11: it changes nothing for the message
+                text = "event=hook_failed task=%s id=%s"
+                _log.error(text, failure.message.task, reservation.id, exc_info=error)
+        return Ran(verdict, ended.exception or _exception(ended.outcome))
+
+    return execute
+
+
+def _exception(outcome: Outcome) -> BaseException | None:
+    match outcome.ending:
+        case Ending.DONE | Ending.RELEASED:
+            return None
+        case Ending.UNREADABLE:
+            return BadArguments(outcome.error)
+        case Ending.UNKNOWN_TASK:
+            return TaskError(f"{outcome.error}: import the module that declares it before pushing")
+        case _:
+            return Fail(outcome.error)

@@ -1,0 +1,282 @@
+"""`@task`: a function becomes a task that can be called, pushed, and told about its failures.
+
+Declaring does no I/O and imports nothing that could: the producer, which stands beside the tasks and not
+below them, is imported by the first push.
+Next to read: registry.py (names), arguments.py (what may be pushed), producer.py (where it goes).
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, overload
+
+from procqueue.core import wire
+from procqueue.core.errors import BadArguments, TaskError
+from procqueue.core.policy import Policy
+from procqueue.core.settings.model import OnTimeout, QueueSettings
+from procqueue.tasks import registry
+from procqueue.tasks.arguments import Arguments, encode
+from procqueue.tasks.call import ANYWHERE, Call, Delay, Placed, PushedMany, Receipt, placed
+from procqueue.tasks.options import ErrorClasses, Options, RetrySeconds, read_options
+
+if TYPE_CHECKING:
+    from procqueue.tasks.failure import Failure
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Hook = TypeVar("Hook", bound="Callable[[Failure], object]")
+
+_NAME = re.compile(r"\S{1,250}")
+
+
+class Task(Generic[P, R]):
+    """A named function whose calls can be pushed. Calling it is a plain call."""
+
+    def __init__(
+        self,
+        function: Callable[P, R],
+        *,
+        name: str,
+        queue: str = "default",
+        aliases: tuple[str, ...] = (),
+        options: Options | None = None,
+    ) -> None:
+        self.function = function
+        self.name = name
+        self.queue = queue
+        self.aliases = aliases
+        self.options = options or Options()
+        self.failed_hook: Callable[[Failure], object] | None = None
+        self._policies: dict[int, tuple[QueueSettings, Policy]] = {}
+        functools.update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name} of queue {self.queue}>"
+
+    def push(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Store a message that runs this task with these arguments.
+
+        Raises BadArguments, TooLarge, UnknownQueue; DriverUnavailable if it could not be stored in time,
+        PushUnknown if it was sent and no answer came.
+        """
+        from procqueue import producer
+
+        return producer.push_body(self.queue, self.encode(args, kwargs), ANYWHERE)
+
+    async def apush(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Push without blocking the event loop; see push."""
+        from procqueue import producer
+
+        return await producer.apush_body(self.queue, self.encode(args, kwargs), ANYWHERE)
+
+    def using(
+        self,
+        *,
+        delay: Delay | None = None,
+        at: datetime | None = None,
+        queue: str | None = None,
+        id: str | None = None,
+    ) -> Using[P]:
+        """Return this task with options for its pushes.
+
+        `delay` is seconds, "10m" or a timedelta; `at` a datetime with a time zone; both at once is an error.
+        `id` is up to 128 of A-Z a-z 0-9 . _ : @ - and unique in its queue while its message exists.
+        """
+        return Using(self, placed(delay, at, queue, id))
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
+        """Return these arguments as a call, for push_many."""
+        return Call(self.name, args, dict(kwargs))
+
+    def push_many(self, calls: Iterable[Call], chunk: int = 100) -> PushedMany:
+        """Push calls of this task, reading them lazily, in one round trip for each `chunk` (at most 100).
+
+        A chunk is stored whole or not at all. Raises PushInterrupted, whose `done` says how many calls, in
+        the order given, are stored, and whose cause says why it ended.
+        """
+        from procqueue import producer
+
+        return producer.push_bodies(self.queue, (self._encode_call(call) for call in calls), chunk)
+
+    def on_failed(self, hook: Hook) -> Hook:
+        """Have `hook` called with the Failure of a message that is not run again. At least once, anywhere."""
+        if self.failed_hook is not None:
+            raise TaskError(f"{self.name} has an on_failed already: {_place(self.failed_hook)}")
+        self.failed_hook = hook
+        return hook
+
+    def policy(self, queue: QueueSettings) -> Policy:
+        """Return the policy in force for this task's messages on `queue`: its own keys over the queue's."""
+        known = self._policies.get(id(queue))
+        if known is None:
+            # The settings are kept beside the policy: while they live, nothing else has their id().
+            known = self._policies[id(queue)] = (queue, self.options.over(queue))
+        return known[1]
+
+    @functools.cached_property
+    def arguments(self) -> Arguments:
+        """How the function takes its arguments; known at the first use, when all annotations are defined."""
+        return Arguments(self.function)
+
+    @functools.cached_property
+    def place(self) -> str:
+        """Where the function stands: "module.name (file:line)"."""
+        return _place(self.function)
+
+    @property
+    def origin(self) -> tuple[str, str]:
+        """What makes two declarations the same one: the module and the name of the function in it."""
+        return self.function.__module__, self.function.__qualname__
+
+    def encode(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        """Return the body of a message with these arguments. Raises BadArguments as the consumer would."""
+        body, document = encode(self.name, args, kwargs)
+        try:
+            self.arguments.bind(document)
+        except BadArguments as error:
+            raise BadArguments(f"{self.name}: {error}") from None
+        return body
+
+    def _encode_call(self, call: Call) -> bytes:
+        if call.task != self.name:
+            raise ValueError(f"{call.task} is another task than {self.name}, whose push_many this is")
+        return self.encode(call.args, call.kwargs)
+
+
+class Using(Generic[P]):
+    """A task with options for its pushes; what `task.using(…)` returns. It can be used many times."""
+
+    __slots__ = ("_placed", "_task")
+
+    def __init__(self, task: Task[P, Any], placed: Placed) -> None:
+        self._task = task
+        self._placed = placed
+
+    def push(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Push as Task.push does, with these options."""
+        from procqueue import producer
+
+        return producer.push_body(self._task.queue, self._task.encode(args, kwargs), self._placed)
+
+    async def apush(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
+        """Push without blocking the event loop; see push."""
+        from procqueue import producer
+
+        return await producer.apush_body(self._task.queue, self._task.encode(args, kwargs), self._placed)
+
+
+@overload
+def task(function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def task(
+    *,
+    queue: str = "default",
+    name: str | None = None,
+    aliases: Iterable[str] = (),
+    max_attempts: int | str | None = None,
+    retry_seconds: RetrySeconds | None = None,
+    retry_on: ErrorClasses | None = None,
+    fail_on: ErrorClasses | None = None,
+    handle_timeout: float | str | None = None,
+    kill_after: float | str | None = None,
+    on_timeout: OnTimeout | str | None = None,
+    max_crashes: int | None = None,
+) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+
+
+def task(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    queue: str = "default",
+    name: str | None = None,
+    aliases: Iterable[str] = (),
+    **options: Any,
+) -> Any:
+    """Declare a function as a task: `@task`, or `@task(queue="emails", max_attempts=5)`.
+
+    `name` is module.qualname unless given, `aliases` are older names whose messages it handles too.
+    The other keys lie over those of the queue. Raises TaskError saying what is wrong and what to do.
+    """
+
+    def declare(function: Callable[..., Any]) -> Task[..., Any]:
+        _check_function(function)
+        own = _stable_name(function) if name is None else _checked_name(name, function)
+        others = (aliases,) if isinstance(aliases, str) else tuple(aliases)
+        try:
+            read = read_options(options)
+        except TaskError as error:
+            raise TaskError(f"{_place(function)}: @task({error})") from None
+        declared = Task(
+            function,
+            name=own,
+            queue=_checked_queue(queue, function),
+            aliases=tuple(_checked_name(alias, function) for alias in others),
+            options=read,
+        )
+        registry.register(declared)
+        return declared
+
+    return declare if function is None else declare(function)
+
+
+def _check_function(function: Any) -> None:
+    if isinstance(function, Task):
+        _refuse(function.function, "it is a task already: one @task is enough")
+    if isinstance(function, type):
+        _refuse(function, "classes as tasks are not available in this version; decorate a function")
+    if not isinstance(function, FunctionType):
+        _refuse(function, "a task is a plain function, defined with def at the top of a module")
+    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
+        _refuse(function, "async handlers are not available in this version; use def, and asyncio.run inside")
+    if inspect.isgeneratorfunction(function):
+        _refuse(function, "it is a generator (it has a yield), so calling it would run nothing")
+    where, _, _ = function.__qualname__.rpartition(".")
+    if where and not where.endswith("<locals>"):
+        _refuse(function, f"it is a method of {where}; decorate a function at the top of a module")
+
+
+def _stable_name(function: Callable[..., Any]) -> str:
+    if function.__module__ == "__main__":
+        _refuse(
+            function,
+            "it stands in the program that was started (__main__), which a consumer cannot import; "
+            'move it to a module, or name it: @task(name="…")',
+        )
+    if "<" in function.__qualname__:
+        kind = "a lambda" if function.__name__ == "<lambda>" else "defined inside a function"
+        _refuse(function, f'it is {kind}, so it has no stable name; give it one: @task(name="…")')
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def _checked_name(name: object, function: Callable[..., Any]) -> str:
+    if not (isinstance(name, str) and _NAME.fullmatch(name) and name.isprintable()):
+        _refuse(function, f"{name!r} cannot be its name: 1 to 250 printable characters without spaces")
+    return name
+
+
+def _checked_queue(queue: object, function: Callable[..., Any]) -> str:
+    if not (isinstance(queue, str) and wire.is_queue_name(queue)):
+        _refuse(function, f"{queue!r} cannot be the name of a queue: 1 to 64 of a-z 0-9 . _ -")
+    return queue
+
+
+def _refuse(function: Any, why: str) -> NoReturn:
+    raise TaskError(f"{_place(function)} cannot be a task: {why}")
+
+
+def _place(function: Any) -> str:
+    name = f"{getattr(function, '__module__', '?')}.{getattr(function, '__qualname__', repr(function))}"
+    code = getattr(function, "__code__", None)
+    return name if code is None else f"{name} ({code.co_filename}:{code.co_firstlineno})"
+
