@@ -1,0 +1,5 @@
+"""Messages in Redis (≥ 6.2) or Valkey. driver.py has the verbs, lua/ what each does in one atomic step."""
+
+from procqueue.drivers.redis.driver import RedisDriver
+
+__all__ = ["RedisDriver"]

@@ -1,0 +1,210 @@
+"""One connection to Redis: a request, its reply, and nothing behind one's back.
+
+redis-py's Connection does the protocol and TLS; its client, its pools and its retries are left aside
+(measured: a request repeated by the library is applied twice, and the client costs as much time as the
+server). Whatever interrupts a call closes the connection: the next reply on it would be somebody else's.
+Next to read: refusals.py, which says what an error means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import re
+import select
+import socket
+import weakref
+from typing import Any, Final
+
+from redis import exceptions
+from redis.backoff import NoBackoff
+from redis.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    parse_url,
+)
+from redis.retry import Retry
+
+from procqueue.core.errors import DriverError, DriverUnavailable
+from procqueue.drivers.redis.refusals import broken, code_of, refusal
+
+OLDEST: Final = (6, 2)
+
+#: The kernel gives a silent peer up after 15 + 3 × 5 s; a call that waits has its own timeout before that.
+_KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+
+#: Keys of a url that belong to redis-py's client or are the driver's to say.
+_NOT_OURS = (
+    "connection_class",
+    "timeout",
+    "max_connections",
+    "protocol",
+    "decode_responses",
+    "retry_on_error",
+)
+
+
+class Link:
+    """A connection that opens itself when it is needed, and whose errors are those of procqueue."""
+
+    def __init__(self, url: str, timeout: float, connect_timeout: float) -> None:
+        self._timeout = timeout
+        self._connection: Any = _build(url, timeout, connect_timeout)
+        self.where = _name_of(self._connection)
+        self._is_open = False
+        self._is_plain = not isinstance(self._connection, SSLConnection)
+        self._poll = select.poll()
+        _links.add(self)
+
+    @property
+    def is_open(self) -> bool:
+        """True while a connection stands, as far as we know."""
+        return self._is_open
+
+    def fileno(self) -> int:
+        """Return the descriptor of the open connection."""
+        return int(self._socket().fileno())
+
+    def call(self, *args: str | bytes | int, pushing: bool = False) -> Any:
+        """Send one command and return its reply. Raises what refusals.py makes of an error.
+
+        NoScriptError comes through as it is. DriverUnavailable.sent tells whether the request had left.
+        """
+        self.send(*args)
+        return self.read(pushing=pushing)
+
+    def send(self, *args: str | bytes | int) -> None:
+        """Send one command, on a new connection if there is none or the server has closed it meanwhile."""
+        if self._is_open and self._is_plain and self._poll.poll(0):
+            self.close()  # closed by the server, or out of step: nothing can come before we ask
+        if not self._is_open:
+            self._open()
+        try:
+            self._connection.send_packed_command(self._connection.pack_command(*args), check_health=False)
+        except (exceptions.RedisError, OSError) as error:
+            self.close()
+            raise broken(error, self.where, sent=False) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, *, pushing: bool = False) -> Any:
+        """Read the reply to what was sent. An error reply leaves it open, any other failure closes it."""
+        try:
+            return self._connection.read_response()
+        except exceptions.NoScriptError:
+            raise
+        except exceptions.ResponseError as error:
+            if code_of(error) in ("READONLY", "UNBLOCKED"):
+                self.close()  # the server changed its role: the name may lead to another one now
+            raise refusal(error, self.where, pushing=pushing) from error
+        except (exceptions.RedisError, OSError) as error:
+            self.close()
+            raise broken(error, self.where, sent=True) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def is_readable(self) -> bool:
+        """True if a reply, or the end, has come."""
+        return bool(self._poll.poll(0))
+
+    def close(self) -> None:
+        """Close the connection. Never raises; the next call opens a new one."""
+        self._is_open = False
+        with contextlib.suppress(Exception):
+            self._connection.disconnect()
+
+    def abandon(self) -> None:
+        """Close the descriptor inherited over a fork, by its number; the parent's connection stays open."""
+        self._is_open = False
+        sock = self._socket()
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                os.close(sock.detach())
+
+    def _open(self) -> None:
+        try:
+            self._connection.connect()
+            self._is_open = True
+            self._poll = select.poll()
+            self._poll.register(self.fileno(), select.POLLIN)
+            self._check_version()
+        except DriverError as error:
+            self.close()
+            if isinstance(error, DriverUnavailable):
+                error.sent = False  # what the caller wants sent was not
+            raise
+        except (exceptions.RedisError, OSError) as error:
+            self.close()
+            raise broken(error, self.where, sent=False) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _check_version(self) -> None:
+        info: bytes = self.call(b"INFO", b"server")
+        found = re.search(rb"^redis_version:(\d+)\.(\d+)", info, re.MULTILINE)  # Valkey says 7.2.4
+        if not found or (int(found[1]), int(found[2])) < OLDEST:
+            version = found[0].decode().partition(":")[2] if found else "of unknown version"
+            raise DriverError(f"Redis at {self.where} is {version}: procqueue needs 6.2 or newer, or Valkey")
+
+    def _socket(self) -> Any:
+        return self._connection._sock  # redis-py has no public name for it that all versions share
+
+
+def _build(url: str, timeout: float, connect_timeout: float) -> AbstractConnection:
+    try:
+        options: dict[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]
+        kind: type[AbstractConnection] = options.get("connection_class", Connection)
+        options = {name: value for name, value in options.items() if name not in _NOT_OURS}
+        options |= {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": connect_timeout,
+            "retry": Retry(NoBackoff(), 0),
+            "retry_on_error": [],
+            "health_check_interval": 0,
+            "protocol": 2,
+        }
+        if kind is not UnixDomainSocketConnection:
+            options |= {"socket_keepalive": True, "socket_keepalive_options": _keepalive()}
+        return kind(**options, **_quiet())
+    except (ValueError, TypeError, exceptions.RedisError) as error:
+        raise DriverError(f"the url of Redis cannot be used: {error}") from error
+
+
+def _keepalive() -> dict[int, int]:
+    return {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
+
+
+def _quiet() -> dict[str, Any]:
+    """What keeps redis-py from sending commands of its own, in the words of the version installed."""
+    known = inspect.signature(AbstractConnection.__init__).parameters
+    quiet: dict[str, Any] = (
+        {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}
+    )
+    if "maint_notifications_config" in known:
+        from redis.maint_notifications import MaintNotificationsConfig
+
+        quiet["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
+    return quiet
+
+
+def _name_of(connection: AbstractConnection) -> str:
+    path = getattr(connection, "path", None)
+    return str(path) if path else f"{connection.host}:{connection.port}"  # type: ignore[attr-defined]
+
+
+#: All links of this process, for the hook below: a child must not hold the parent's connections open.
+_links: weakref.WeakSet[Link] = weakref.WeakSet()
+
+
+def _abandon_all() -> None:
+    for link in list(_links):
+        link.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_all)

@@ -1,0 +1,284 @@
+"""The driver for Redis and Valkey: each verb of the contract is one script, carried out in one step.
+
+The layout of a queue, all its keys in one hash slot: ids in the list `waiting` and the sorted sets `delayed`
+(score = due ms), `failed`, `timeout`; what belongs to an id in the hashes `bodies` (14 hex digits of the push
+sequence, then the body), `meta` (counters, only if not all zero), `history`; owners in `owned:<consumer>`.
+Bodies and ids pass through Lua as bytes and are never read there.
+Next to read: scripts.py and lua/, then connection.py.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from redis.exceptions import NoScriptError
+
+from procqueue.core.errors import DriverError
+from procqueue.core.message import NOTICE_MARK, Counts, Owned, State, Stored
+from procqueue.core.outcome import Ending
+from procqueue.core.record import Record
+from procqueue.core.verdict import CHARGES, Kind, Settlement
+from procqueue.drivers.contract import (
+    MAX_BYTES,
+    MAX_ENTRIES,
+    Compared,
+    Entry,
+    Promoted,
+    Pushed,
+    TakenIn,
+    Turn,
+)
+from procqueue.drivers.redis import replies
+from procqueue.drivers.redis.connection import Link
+from procqueue.drivers.redis.scripts import KEYS, load_scripts
+from procqueue.drivers.redis.wait import Waiter
+
+#: Tombstones stand so long: no process sleeps a week and then settles.
+TOMBSTONE_MS = 7 * 86_400_000
+
+#: Forgetting walks the list of waiting ids once or twice for each: few in one call, or others wait for it.
+_FORGET_AT_ONCE = 10
+
+
+class RedisDriver:
+    """Messages in Redis ≥ 6.2 or Valkey: the contract of drivers/contract.py.
+
+    `url`: redis://, rediss:// or unix://. `prefix` begins every key. `timeout` and `connect_timeout`, in
+    seconds, bound every call. Connects at the first verb. Raises DriverError for a url that cannot be used.
+    """
+
+    name = "redis"
+
+    def __init__(
+        self, url: str, *, prefix: str = "pq", timeout: float = 5.0, connect_timeout: float = 5.0
+    ) -> None:
+        self._pid = os.getpid()
+        self._prefix = prefix
+        self._scripts = load_scripts()
+        self._link = Link(url, timeout, connect_timeout)
+        self._waiter = Waiter(Link(url, timeout, connect_timeout), timeout)
+        self._keys: dict[str, tuple[str, ...]] = {}
+
+    # producers
+
+    def push(self, queue: str, entries: Sequence[Entry]) -> list[Pushed]:
+        """Store up to MAX_ENTRIES messages, all of them or none; wake a consumer."""
+        _check_size(entries)
+        args: list[str | bytes | int] = []
+        for entry in entries:
+            args += _stored_form(entry)
+        stored = self._run("push", queue, args, pushing=True)
+        return [Pushed.QUEUED if one else Pushed.DUPLICATE for one in stored]
+
+    # consumers
+
+    def register(self, queue: str, consumer: str, host: str) -> None:
+        """Make `consumer` known as one of `host`."""
+        self._run("register", queue, (consumer, host))
+
+    def turn(
+        self,
+        queue: str,
+        consumer: str,
+        settlements: Sequence[Settlement],
+        take: int,
+        max_bytes: int = MAX_BYTES,
+    ) -> Turn:
+        """Settle, then reserve up to `take` messages from the head, in one atomic step."""
+        _check_size(settlements)
+        acks: list[str | bytes | int] = []
+        others: list[str | bytes | int] = []
+        for one in settlements:
+            if one.verdict.kind is Kind.ACK and not one.owes:
+                acks += (one.id, one.ticket)
+            else:
+                others += _settled_form(one)
+        args = [consumer, min(take, MAX_ENTRIES), max_bytes, len(acks) // 2, *acks, *others]
+        turn = replies.turn(queue, self._run("turn", queue, args, consumer))
+        if turn.taken:
+            self._stop_waiting()
+        return turn
+
+    def compare(self, queue: str, consumer: str, held: Sequence[int]) -> Compared:
+        """Return to the head whatever `consumer` owns beyond the tickets `held`."""
+        returned, *lost = self._run("compare", queue, (consumer, *held), consumer)
+        return Compared(returned, tuple(map(int, lost)))
+
+    def leave(self, queue: str, consumer: str) -> None:
+        """Forget a consumer that owns nothing; what it still owns goes back to the head, uncharged."""
+        self._run("leave", queue, (consumer,), consumer)
+
+    def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
+        """Sleep until a message may be there, a descriptor of `also` is readable, or the time is over."""
+        self._check_process()
+        return self._waiter.wait(
+            [self._keys_of(queue)[KEYS.index("wake")] for queue in queues], seconds, also
+        )
+
+    # the scheduler
+
+    def consumers(self, queue: str, host: str) -> list[str]:
+        """Return the consumers of `host` that the store knows."""
+        return replies.consumers(self._run("consumers", queue), host)
+
+    def owned(self, queue: str, consumer: str) -> list[Owned]:
+        """Return what `consumer` owns, in the order it was reserved."""
+        return replies.owned(self._run("owned", queue, (), consumer))
+
+    def reclaim(self, queue: str, consumer: str, settlements: Sequence[Settlement]) -> int:
+        """Declare `consumer` dead for ever and settle everything it owned; return how many there were."""
+        args: list[str | bytes | int] = [consumer]
+        for one in settlements:
+            args += _settled_form(one)
+        return int(self._run("reclaim", queue, args, consumer))
+
+    def promote(self, queue: str) -> Promoted:
+        """Make up to MAX_ENTRIES due messages waiting, and wake a consumer if any message waits."""
+        moved, next_in_ms = self._run("promote", queue, (MAX_ENTRIES, TOMBSTONE_MS))
+        return Promoted(moved, None if next_in_ms < 0 else next_in_ms)
+
+    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
+        """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each."""
+        answers = []
+        for raw in self._run("peek", queue, (MAX_ENTRIES, MAX_BYTES)):
+            taken = decode(raw)
+            record = _why_unreadable(taken.unreadable) if taken.unreadable else b""
+            stored = self._run("inbox", queue, (raw, *_stored_form(taken.entry), record))
+            if stored >= 0:  # else another scheduler took it
+                answers.append((taken, Pushed.QUEUED if stored else Pushed.DUPLICATE))
+        return answers
+
+    # people
+
+    def counts(self, queue: str) -> Counts:
+        """Return how many messages stand where."""
+        return Counts(*self._run("counts", queue))
+
+    def oldest_ms(self, queue: str) -> int | None:
+        """Return how long (ms) the head of the queue has been waiting since its push; None if it is empty."""
+        found = self._run("oldest", queue)
+        return max(0, found[1] - int(found[0], 16)) // 1000 if found else None
+
+    def messages(self, queue: str, state: State, offset: int, limit: int) -> list[Stored]:
+        """Return stored messages of one state, in the order in which they would leave it."""
+        owners: list[str] = []
+        if state is State.RESERVED:
+            owners = [self._owned_key(queue, name) for name in replies.names(self._run("consumers", queue))]
+        found: list[Stored] = []
+        while len(found) < limit:  # several calls, each bounded
+            args = (state.value, offset, min(limit - len(found), MAX_ENTRIES), MAX_BYTES)
+            looked, *rows = self._run("look", queue, args, more_keys=owners)
+            if not looked:
+                break
+            offset += looked
+            found += [replies.stored(queue, str(id, "utf-8"), state, *rest) for id, *rest in rows]
+        return found
+
+    def message(self, queue: str, id: str) -> Stored | None:
+        """Return one stored message."""
+        found = self._run("find", queue, (id,))
+        return replies.stored(queue, id, State(str(found[0], "ascii")), *found[1:]) if found else None
+
+    def retry(self, queue: str, state: State, ids: Sequence[str]) -> list[str]:
+        """Make messages of `state` (failed, timeout) waiting, with fresh counters; return those found."""
+        if state not in (State.FAILED, State.TIMEOUT):
+            raise ValueError(f"only failed and timeout can be retried, not {state.value!r}")
+        found: list[str] = []
+        for some in _pieces(ids, MAX_ENTRIES):
+            found += [str(id, "utf-8") for id in self._run("retry", queue, (state.value, *some))]
+        return found
+
+    def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
+        """Remove messages that are not reserved; answer the state each had (None: not stored)."""
+        states: dict[str, State | None] = {}
+        for some in _pieces(ids, _FORGET_AT_ONCE):
+            answers = self._run("forget", queue, some)
+            states |= {
+                id: answer and State(str(answer, "ascii")) for id, answer in zip(some, answers, strict=True)
+            }
+        return states
+
+    def clear(self, queue: str, state: State) -> int:
+        """Remove up to MAX_ENTRIES messages of one state (not reserved); return how many."""
+        if state is State.RESERVED:
+            raise ValueError("what is reserved belongs to its consumer and cannot be cleared")
+        return int(self._run("clear", queue, (state.value, MAX_ENTRIES)))
+
+    def close(self) -> None:
+        """Give back every descriptor. Never raises."""
+        if os.getpid() == self._pid:  # after a fork the child's copies are closed already
+            self._waiter.close()
+            self._link.close()
+
+    # below: how a verb reaches the server
+
+    def _run(
+        self,
+        verb: str,
+        queue: str,
+        args: Sequence[str | bytes | int] = (),
+        consumer: str | None = None,
+        *,
+        more_keys: Sequence[str] = (),
+        pushing: bool = False,
+    ) -> Any:
+        self._check_process()
+        keys = self._keys_of(queue)
+        if consumer is not None:
+            more_keys = (self._owned_key(queue, consumer),)
+        script, rest = self._scripts[verb], (len(keys) + len(more_keys), *keys, *more_keys, *args)
+        try:
+            return self._link.call(b"EVALSHA", script.sha, *rest, pushing=pushing)
+        except NoScriptError:  # a new server, or SCRIPT FLUSH
+            return self._link.call(b"EVAL", script.text, *rest, pushing=pushing)
+
+    def _stop_waiting(self) -> None:
+        marked = self._waiter.withdraw()
+        if marked:  # it came for us although we are at work: let it wake another one
+            with contextlib.suppress(DriverError):  # the scheduler does the same each second
+                self._link.call(b"ZADD", marked, 0, b"1")
+
+    def _keys_of(self, queue: str) -> tuple[str, ...]:
+        try:
+            return self._keys[queue]
+        except KeyError:
+            if not queue or "{" in queue or "}" in queue:
+                raise ValueError(f"a queue's name is its hash tag and cannot be {queue!r}") from None
+            keys = self._keys[queue] = tuple(f"{self._prefix}:{{{queue}}}:{name}" for name in KEYS)
+            return keys
+
+    def _owned_key(self, queue: str, consumer: str) -> str:
+        return f"{self._prefix}:{{{queue}}}:owned:{consumer}"
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise DriverError("this driver was opened before a fork: open another one in this process")
+
+
+def _check_size(items: Sequence[object]) -> None:
+    if len(items) > MAX_ENTRIES:
+        raise ValueError(f"at most {MAX_ENTRIES} in one call, not {len(items)}")
+
+
+def _stored_form(entry: Entry) -> tuple[str | bytes | int, ...]:
+    if entry.id.startswith(NOTICE_MARK):
+        raise ValueError(f"no message's id may begin with {NOTICE_MARK!r}: {entry.id!r}")
+    return entry.id, entry.body, entry.delay_ms, "" if entry.at_ms is None else entry.at_ms
+
+
+def _settled_form(one: Settlement) -> tuple[str | bytes | int, ...]:
+    verdict = one.verdict
+    charge = CHARGES.index(verdict.charge)
+    return one.id, one.ticket, int(verdict.kind), charge, verdict.delay_ms, one.record, one.owes
+
+
+def _why_unreadable(reason: str) -> bytes:
+    return Record(None, None, "", 0, Ending.UNREADABLE, reason).encode()
+
+
+def _pieces(ids: Sequence[str], size: int) -> list[list[str]]:
+    once = list(dict.fromkeys(ids))
+    return [once[start : start + size] for start in range(0, len(once), size)]

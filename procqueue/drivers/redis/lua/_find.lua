@@ -1,0 +1,28 @@
+-- Finding one message by its id, for find and forget: law D3 says that it is in one place only, so what is
+-- nowhere else is reserved. LPOS walks the list: these are verbs of people, never of the path of messages.
+
+call('LLEN', WAITING)
+call('ZCARD', DELAYED)
+call('ZCARD', FAILED)
+call('ZCARD', TIMEOUT)
+call('HLEN', META)
+call('HLEN', HISTORY)
+
+-- Its state and value, and when it is due if delayed; nil if it is not stored.
+local function find(id)
+  local value = not is_notice(id) and call('HGET', BODIES, id)
+  if not value then
+    return nil
+  end
+  local due = call('ZSCORE', DELAYED, member(id, value))
+  if due then
+    return 'delayed', value, due
+  elseif call('ZSCORE', FAILED, id) then
+    return 'failed', value
+  elseif call('ZSCORE', TIMEOUT, id) then
+    return 'timeout', value
+  elseif call('LPOS', WAITING, id) then
+    return 'waiting', value
+  end
+  return 'reserved', value
+end

@@ -1,0 +1,51 @@
+-- Begins every verb: the names of a queue's keys, law D16 (a newer layout is refused before anything else),
+-- and law D9 (the server's clock). LAYOUT, MAX_HISTORY and MAX_NOTICES are set in front of it by scripts.py.
+-- What every verb keeps (law D1): first it reads, each key with a command of its type, so that whatever can
+-- fail has failed; then it writes, and nothing of that can. The first write frees memory (push excepted):
+-- a Redis that is full asks only at the first write of a script.
+
+local call = redis.call
+local STATE, CONSUMERS, GONE, BODIES, META, HISTORY, WAITING, DELAYED, FAILED, TIMEOUT, NOTICES, WAKE, INBOX =
+  unpack(KEYS, 1, 13)
+local OWNED = KEYS[14] -- of the consumer in question
+
+local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed')
+if known[1] and (tonumber(known[1]) or 1e9) > LAYOUT then
+  return redis.error_reply('NEWER layout ' .. known[1] .. ' is stored, this procqueue knows ' .. LAYOUT)
+end
+
+local clock = call('TIME')
+local NOW_US = clock[1] * 1000000 + clock[2]
+local NOW = math.floor(NOW_US / 1000)
+
+-- In Lua `..` writes big numbers as 1.79e+15.
+local function text(number)
+  return string.format('%.0f', number)
+end
+
+local function is_notice(id)
+  return string.byte(id) == 33 -- "!"
+end
+
+-- What a body is stored as: 14 hex digits of its push sequence, then its bytes.
+local function member(id, value)
+  return string.sub(value, 1, 14) .. ':' .. id
+end
+
+local function id_of(delayed_member)
+  return string.sub(delayed_member, 16)
+end
+
+-- One marker, however often it is set: the consumer that pops it looks, and sets it again if more is there.
+local function wake()
+  if call('ZCARD', WAKE) == 0 and (call('LLEN', WAITING) > 0 or call('LLEN', NOTICES) > 0) then
+    call('ZREM', WAKE, '') -- as a first write it lets a Redis that is full take the next
+    call('ZADD', WAKE, 0, '1')
+  end
+end
+
+local function drop(ids)
+  call('HDEL', BODIES, unpack(ids))
+  call('HDEL', META, unpack(ids))
+  call('HDEL', HISTORY, unpack(ids))
+end

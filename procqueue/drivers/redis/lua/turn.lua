@@ -1,0 +1,91 @@
+-- turn: settles, then reserves, in one step. Laws D1, D3, D4 (only the present owner and ticket), D5, D8, D15.
+-- ARGV: consumer, how many to take, how many bytes, how many acks; for each ack its id and ticket; then for
+-- each other settlement its id, ticket, kind, charge, delay, record, owes.
+-- Answers now, how many are owned, the first new ticket (the others follow it), the tickets that were refused,
+-- and of what was taken the ids, the values and the counters.
+
+local consumer, take, room, acks = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local failure = stranger(consumer)
+if failure then
+  return failure
+end
+
+local accepted, refused = {}, {}
+
+-- The places in ARGV of those settlements that are the consumer's to make.
+local function own(first, last, width)
+  local places, ids = {}, {}
+  for place = first, last, width do
+    ids[#ids + 1] = ARGV[place]
+  end
+  local tickets = #ids > 0 and call('HMGET', OWNED, unpack(ids))
+  for i, id in ipairs(ids) do
+    local place = first + (i - 1) * width
+    if tickets[i] == ARGV[place + 1] and not accepted[id] then
+      accepted[id] = true
+      accepted[#accepted + 1] = id
+      places[#places + 1] = place
+    else
+      refused[#refused + 1] = ARGV[place + 1]
+    end
+  end
+  return places
+end
+
+local done = own(5, 4 + 2 * acks, 2)
+local others = own(5 + 2 * acks, #ARGV, 7)
+if #accepted > 0 then
+  call('HDEL', OWNED, unpack(accepted)) -- frees first
+  for i, place in ipairs(done) do
+    done[i] = ARGV[place]
+    noticed = noticed - (is_notice(done[i]) and 1 or 0)
+  end
+  if #done > 0 then
+    drop(done)
+  end
+  for _, place in ipairs(others) do
+    settle(unpack(ARGV, place, place + 6))
+  end
+  finish()
+end
+
+local ticket = math.max(tonumber(known[3] or 0) + 1, NOW_US)
+local taken, values, owned = {}, {}, {}
+
+-- In bites of 16, so that large bodies beyond `room` are hardly ever read; an id without a body is skipped.
+local function reserve(list)
+  for _ = 1, 7 do
+    local ids = #taken < take and call('LRANGE', list, 0, math.min(take - #taken, 16) - 1) or {}
+    if #ids == 0 then
+      return
+    end
+    for i, value in ipairs(call('HMGET', BODIES, unpack(ids))) do
+      if value and #taken > 0 and #value - 14 > room then
+        take = 0
+        if i > 1 then
+          call('LPOP', list, i - 1)
+        end
+        return
+      elseif value then
+        owned[#owned + 1] = ids[i]
+        owned[#owned + 1] = text(ticket + #taken)
+        taken[#taken + 1] = ids[i]
+        values[#values + 1] = value
+        room = room - #value + 14
+      end
+    end
+    call('LPOP', list, #ids)
+  end
+end
+
+reserve(NOTICES)
+noticed = noticed + #taken
+reserve(WAITING)
+if #taken > 0 then
+  call('HSET', OWNED, unpack(owned))
+  call('HSET', STATE, 'v', LAYOUT, 'ticket', text(ticket + #taken - 1))
+end
+keep_count()
+wake()
+local counters = #taken > 0 and call('HLEN', META) > 0 and call('HMGET', META, unpack(taken)) or {}
+return { NOW, call('HLEN', OWNED), ticket, refused, taken, values, counters }

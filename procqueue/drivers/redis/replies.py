@@ -1,0 +1,77 @@
+"""What the scripts answer, as the nouns of procqueue. Nothing here talks to a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from procqueue.core.message import NO_COUNTERS, Counters, Owned, Reservation, State, Stored
+from procqueue.drivers.contract import Turn
+
+#: So many hex digits of the push sequence (µs, ascending) stand in front of a stored body.
+_SEQUENCE = 14
+
+
+def turn(queue: str, answer: list[Any]) -> Turn:
+    """Read the answer of turn.lua."""
+    now_ms, owned_now, first, refused, ids, values, packed = answer
+    taken = tuple(
+        Reservation(
+            queue,
+            str(id, "utf-8"),
+            first + place,
+            value[_SEQUENCE:],
+            _counters(packed[place]) if packed else NO_COUNTERS,
+            _pushed_ms(value),
+        )
+        for place, (id, value) in enumerate(zip(ids, values, strict=True))
+    )
+    return Turn(tuple(map(int, refused)), taken, owned_now, now_ms)
+
+
+def consumers(answer: list[bytes], host: str) -> list[str]:
+    """Read the answer of consumers.lua: those of one host."""
+    known = dict(zip(answer[::2], answer[1::2], strict=True))
+    return sorted(str(name, "utf-8") for name, of in known.items() if of == host.encode())
+
+
+def names(answer: list[bytes]) -> list[str]:
+    """Read the answer of consumers.lua: all of them."""
+    return [str(name, "utf-8") for name in answer[::2]]
+
+
+def owned(answer: list[list[Any]]) -> list[Owned]:
+    """Read the answer of owned.lua, in the order of the tickets."""
+    found = [
+        Owned(str(id, "utf-8"), int(ticket), _counters(packed))
+        for id, ticket, packed in zip(*answer, strict=True)
+    ]
+    return sorted(found, key=lambda one: one.ticket)
+
+
+def stored(
+    queue: str, id: str, state: State, value: bytes, packed: bytes | None, due: bytes | None, history: bytes
+) -> Stored:
+    """Read one message as look.lua and find.lua answer it."""
+    return Stored(
+        queue=queue,
+        id=id,
+        state=state,
+        body=value[_SEQUENCE:],
+        counters=_counters(packed),
+        pushed_ms=_pushed_ms(value),
+        due_ms=int(float(due)) if due else None,
+        history=tuple(history.splitlines()),
+    )
+
+
+def _pushed_ms(value: bytes) -> int:
+    return int(value[:_SEQUENCE], 16) // 1000
+
+
+def _counters(packed: bytes | None) -> Counters:
+    if not packed:
+        return NO_COUNTERS
+    try:
+        return Counters.unpack(str(packed, "ascii"))
+    except ValueError:
+        return NO_COUNTERS  # damaged from outside: the message must still be handed out

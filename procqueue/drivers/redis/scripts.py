@@ -1,0 +1,81 @@
+"""The scripts: one Lua file for each verb, put together here, named by SHA1 at the server.
+
+Lua at Redis has no includes: what several verbs share stands in files that begin with "_" and is set in front
+of them. EVALSHA names the exact code, so that two versions of procqueue can work on one server.
+Next to read: lua/_prelude.lua, then lua/turn.lua.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from types import MappingProxyType
+
+from procqueue.drivers.contract import LAYOUT, MAX_HISTORY, MAX_NOTICES
+
+#: Which shared files stand in front of a verb, behind the prelude that all have.
+PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "push": ("_store",),
+        "register": (),
+        "turn": ("_settle",),
+        "compare": ("_settle",),
+        "leave": ("_settle",),
+        "reclaim": ("_settle",),
+        "promote": (),
+        "peek": (),
+        "inbox": ("_store",),
+        "consumers": (),
+        "owned": (),
+        "counts": (),
+        "oldest": (),
+        "look": (),
+        "find": ("_find",),
+        "forget": ("_find",),
+        "retry": (),
+        "clear": (),
+    }
+)
+
+#: Keys of a queue in the order of KEYS; lua/_prelude.lua names them in the same order.
+KEYS = (
+    "state",
+    "consumers",
+    "gone",
+    "bodies",
+    "meta",
+    "history",
+    "waiting",
+    "delayed",
+    "failed",
+    "timeout",
+    "notices",
+    "wake",
+    "inbox",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One verb as the server runs it."""
+
+    name: str
+    text: bytes
+    sha: bytes
+
+
+@cache
+def load_scripts() -> Mapping[str, Script]:
+    """Return all scripts by the name of their verb."""
+    return MappingProxyType({name: _compose(name, parts) for name, parts in PARTS.items()})
+
+
+def _compose(name: str, parts: tuple[str, ...]) -> Script:
+    constants = f"local LAYOUT, MAX_HISTORY, MAX_NOTICES = {LAYOUT}, {MAX_HISTORY}, {MAX_NOTICES}\n"
+    files = resources.files(__package__) / "lua"
+    sources = [(files / f"{part}.lua").read_text("utf-8") for part in ("_prelude", *parts, name)]
+    text = (constants + "\n".join(sources)).encode()
+    return Script(name, text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
