@@ -1,4 +1,4 @@
-"""What the master knows only by hearsay, for `status`: the last sample of counts, problems, how children ended."""
+"""What the master knows by hearsay, for `status`: the last counts, problems, how children ended."""
 
 from __future__ import annotations
 

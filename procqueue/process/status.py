@@ -13,7 +13,8 @@ from procqueue.process import kernel
 from procqueue.process.board import Board, Doing
 
 if TYPE_CHECKING:
-    from procqueue.process.master import LastExit, Master
+    from procqueue.process.master import Master
+    from procqueue.process.news import LastExit
     from procqueue.process.nursery import Kept
 
 #: The counters of a queue that people see.
@@ -131,7 +132,7 @@ def _consumer(master: Master, kept: Kept, now: float) -> dict[str, Any]:
 def _absent(master: Master, name: str, present: set[int], wanted: int, now: float) -> list[dict[str, Any]]:
     """Tell of the places that nobody fills at the moment."""
     next_try = max(0.0, master.book.pulse(name).start_at(1) - now)
-    rows = []
+    rows: list[dict[str, Any]] = []
     for index in sorted(set(range(wanted)) - present):
         last = master.news.last_exits.get(f"{name}:{index}")
         problem = master.news.problems.get(name)
