@@ -1,0 +1,194 @@
+"""From TOML texts to Settings, or to a ConfigError with all that is wrong at once. Pure.
+
+`decode` is the sentence: check the tables, read each, check what reaches over several, raise or return.
+Texts, the environment and facts about the host come in as arguments; procqueue/config.py fetches them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from posixpath import basename
+
+from procqueue.core.errors import ConfigError, Problem
+from procqueue.core.settings.documents import Document, read_document
+from procqueue.core.settings.driver import read_driver
+from procqueue.core.settings.expand import expand
+from procqueue.core.settings.keys import (
+    ALL_TABLES,
+    DRIVER,
+    LATER_TABLES,
+    LOGGING,
+    MAIN_FILE_ONLY,
+    MASTER,
+    TOP,
+)
+from procqueue.core.settings.model import MasterSettings, Settings
+from procqueue.core.settings.places import placed, root_of
+from procqueue.core.settings.positions import Path
+from procqueue.core.settings.queues import Queue, read_queues, warn_of_graces
+from procqueue.core.settings.readers import patterns
+from procqueue.core.settings.sections import Reading, Section
+from procqueue.core.settings.wrong import LATER, Wrong
+
+
+def _no_secrets(file: str) -> str:
+    raise Wrong(f"{file} cannot be read from here", "use password instead")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What decode has to know of the host: its CPUs, and a way to read a password_file (raises Wrong)."""
+
+    cpus: int = 1
+    read_secret: Callable[[str], str] = _no_secrets
+
+
+def decode_text(text: str, *, file: str, environ: Mapping[str, str], facts: Facts = Facts()) -> Settings:  # noqa: B008
+    """The settings in one text, as if it were the whole of `file` (an absolute path). Raises ConfigError."""
+    return decode([read_document(file, text)], file=file, environ=environ, facts=facts)
+
+
+def decode(documents: Sequence[Document], *, file: str, environ: Mapping[str, str], facts: Facts) -> Settings:
+    """The settings that `documents`, the main file first, make together; `file` is its absolute path.
+
+    Raises ConfigError with every problem, in the order of the files and lines.
+    """
+    reading = Reading(environ)
+    for document in documents:
+        _check_tables(reading, document, documents[0])
+    _check_written_once(reading, documents)
+    settings = _read(reading, documents, file, facts)
+    if reading.problems:
+        raise ConfigError(_in_order(reading.problems, documents))
+    return replace(settings, warnings=tuple(_in_order(reading.warnings, documents)))
+
+
+def _read(reading: Reading, documents: Sequence[Document], file: str, facts: Facts) -> Settings:
+    main = documents[0]
+    top = reading.section(main, (), TOP, aside=ALL_TABLES)
+    root = reading.attempt(main, ("root",), lambda: root_of(file, top.values.get("root", "")), "/")
+    driver = read_driver(reading, reading.section(main, ("driver",), DRIVER), root, facts.read_secret)
+    master_section = reading.section(main, ("master",), MASTER)
+    master = _master(master_section, root)
+    queues = read_queues(reading, documents, facts.cpus)
+    level = _logging_level(reading, documents)
+
+    _check_something_runs(reading, documents, queues)
+    _check_app(reading, top, queues)
+    warn_of_graces(reading, queues, master_section, master.host_timeout)
+    _warn_of_sync(reading, driver.scheme, queues)
+    return Settings(
+        file=file,
+        root=root,
+        path=placed(root, top.values.get("path", ".")),
+        app=top.values.get("app", ()),
+        driver=driver,
+        master=master,
+        queues={name: queue.settings for name, queue in queues.items()},
+        logging_level=level,
+        files=(file,),
+    )
+
+
+def includes_of(document: Document, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The patterns of `include` in `document`. Raises ConfigError."""
+    try:
+        return patterns(expand(document.tree.get("include", []), environ))
+    except ValueError as error:
+        reading = Reading(environ)
+        reading.refuse(document, ("include",), error)
+        raise ConfigError(reading.problems) from None
+
+
+def _check_tables(reading: Reading, document: Document, main: Document) -> None:
+    """Tables of later versions, and keys of an included file that belong into the main one."""
+    for name, value in document.tree.items():
+        if name in LATER_TABLES:
+            for path in _tables_in(name, value):
+                reading.wrong(document, path, f"this table {LATER}", "take it out")
+        elif document is not main and name in MAIN_FILE_ONLY:
+            reading.wrong(
+                document, (name,), "stands in an included file", f"move it to the main file, {main.name}"
+            )
+    if document is not main:
+        reading.section(document, (), {"include": TOP["include"]}, aside=ALL_TABLES | {*MAIN_FILE_ONLY})
+
+
+def _tables_in(name: str, value: object) -> list[Path]:
+    """[processes.clock] and [processes.ws] where that is what stands there, else [processes]."""
+    inner = value if isinstance(value, dict) else {}
+    tables: list[Path] = [(name, part) for part, content in inner.items() if isinstance(content, dict)]
+    return tables if tables and len(tables) == len(inner) else [(name,)]
+
+
+def _check_written_once(reading: Reading, documents: Sequence[Document]) -> None:
+    first: dict[Path, Document] = {}
+    for document in documents:
+        queues = document.tree.get("queues")
+        paths: list[Path] = [(name,) for name in ("defaults", "logging") if name in document.tree]
+        paths += [("queues", name) for name in queues] if isinstance(queues, dict) else []
+        for path in paths:
+            other = first.setdefault(path, document)
+            if other is not document:
+                places = f"{other.name}:{other.line(path)} and {document.name}:{document.line(path)}"
+                reading.wrong(document, path, f"this table stands in two files: {places}", "keep one of them")
+
+
+def _master(section: Section, root: str) -> MasterSettings:
+    values = {"state_dir": "run", **section.values}
+    values["state_dir"] = placed(root, values["state_dir"])
+    values["name"] = values.get("name") or basename(root) or "procqueue"
+    return MasterSettings(**values)
+
+
+def _logging_level(reading: Reading, documents: Sequence[Document]) -> str:
+    level = "info"
+    for document in documents:
+        level = reading.section(document, ("logging",), LOGGING).values.get("level", level)
+    return level
+
+
+def _check_something_runs(reading: Reading, documents: Sequence[Document], queues: dict[str, Queue]) -> None:
+    written = any(document.tree.get(name) for document in documents for name in ("queues", "processes"))
+    if not queues and not written:
+        reading.wrong(
+            documents[0],
+            (),
+            "there is no queue in it, so nothing to run",
+            "add a table such as [queues.default]; it needs no keys",
+        )
+
+
+def _check_app(reading: Reading, top: Section, queues: dict[str, Queue]) -> None:
+    if top.values.get("app") or top.unreadable("app"):
+        return
+    bare = [
+        queue
+        for queue in queues.values()
+        if queue.settings.enabled and not queue.settings.app and not queue.own.unreadable("app")
+    ]
+    if bare:
+        names = ", ".join(queue.settings.name for queue in bare[:5]) + (", …" if len(bare) > 5 else "")
+        line = top.document.line(("app",)) or 1
+        reading.problems.append(
+            Problem(top.document.name, line, "app", f"no module is named that has the tasks of: {names}",
+                    'write app = ["shop.tasks"] at the top of the file')
+        )  # fmt: skip
+
+
+def _warn_of_sync(reading: Reading, scheme: str, queues: dict[str, Queue]) -> None:
+    for queue in queues.values():
+        if scheme == "sync" and queue.wrote("processes") and queue.settings.processes:
+            document, path = queue.place("processes")
+            reading.warn(
+                document,
+                path,
+                "sync:// runs tasks inside push: no consumer is started",
+                "for consumers, use a redis:// or sqlite:/// url",
+            )
+
+
+def _in_order(problems: list[Problem], documents: Sequence[Document]) -> list[Problem]:
+    places = {document.name: index for index, document in enumerate(documents)}
+    return sorted(dict.fromkeys(problems), key=lambda problem: (places.get(problem.file, 0), problem.line))

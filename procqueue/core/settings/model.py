@@ -1,0 +1,156 @@
+"""What the configuration says, as frozen records: the only form in which the rest of procqueue sees it.
+
+Defaults stand here and nowhere else. Times are seconds, sizes are bytes, 0 switches a limit off, paths are
+absolute. Imported by the small verbs too, so nothing here is slow to import. What makes them is decode.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from procqueue.core.errors import Problem
+from procqueue.core.units import MAX_SECONDS
+
+GRACE_WITHOUT_TIMEOUT = 25.0  # fits the 30 s that systemd-run containers and Kubernetes give by default
+
+
+class OnTimeout(StrEnum):
+    """What becomes of a message whose handler was killed at its deadline, or ended after it."""
+
+    RETRY = "retry"
+    PARK = "park"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryDelays:
+    """The pauses between the attempts of a message: a list whose last repeats, or a growing series.
+
+    `listed`, if not empty, is the list (seconds). Otherwise the n-th pause is base * factor ** n, at most
+    `max` (0: no limit), shortened by a random share of up to `jitter`, so that what failed together parts.
+    """
+
+    listed: tuple[float, ...] = ()
+    base: float = 5.0
+    factor: float = 2.0
+    max: float = 3600.0
+    jitter: float = 0.0
+
+    def delay(self, attempts_before: int, draw: float = 0.0) -> float:
+        """Seconds to wait after a run that ended badly and had `attempts_before` such runs before it.
+
+        `draw` is a random number in [0, 1); only jitter uses it.
+        """
+        if self.listed:
+            return self.listed[min(max(attempts_before, 0), len(self.listed) - 1)]
+        limit = self.max or MAX_SECONDS
+        try:
+            pause = min(self.base * float(self.factor) ** max(attempts_before, 0), limit)
+        except OverflowError:
+            pause = limit
+        return pause * (1.0 - self.jitter * draw)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSettings:
+    """Where messages are stored. `url` is complete (also with the password): print it through urls.masked."""
+
+    url: str = field(repr=False)
+    prefix: str = "pq"
+    durability: str = "store"  # redis: store | fsync; sqlite: fsync | normal
+    connect_timeout: float = 5.0
+    timeout: float = 5.0
+    max_body: int = 1 << 20
+    mode: int = 0o600
+    group: str = ""
+
+    @property
+    def scheme(self) -> str:
+        """The kind of driver: redis, rediss, unix, sqlite or sync."""
+        return self.url.partition(":")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class MasterSettings:
+    """The master's own place and patience."""
+
+    state_dir: str
+    socket_mode: int = 0o600
+    socket_group: str = ""
+    name: str = ""
+    grace: float | None = None  # None: auto; a number caps the grace of all queues
+    host_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class QueueSettings:
+    """One queue, and the consumers that belong to it."""
+
+    name: str
+    enabled: bool = True
+    app: tuple[str, ...] = ()  # what this queue adds to Settings.app
+    processes: int = 1
+    serves: tuple[str, ...] = ()  # in strict order; left empty, it becomes the queue itself
+    handle_timeout: float = 60.0
+    kill_after: float = 5.0
+    on_timeout: OnTimeout = OnTimeout.RETRY
+    max_attempts: int = 3  # 0: forever
+    retry_seconds: RetryDelays = RetryDelays(listed=(5.0, 30.0, 300.0))
+    max_crashes: int = 3
+    max_messages: int = 0
+    max_age: float = 0.0
+    jitter: float = 0.1
+    max_memory: int = 0
+    max_memory_hard: int = 0
+    grace: float | None = None  # None: derived from handle_timeout and kill_after
+    surge: int = 1
+    after_timeout: Literal["recycle", "keep"] = "recycle"
+    start_timeout: float = 30.0
+    start_seconds: float = 1.0
+    restart_delay_max: float = 30.0
+    unknown_task_wait: float = 600.0
+    concurrency: int = 1
+    executor: str = "auto"  # auto | sync
+    preload: str = "auto"  # auto | never
+
+    def __post_init__(self) -> None:
+        if not self.serves:
+            object.__setattr__(self, "serves", (self.name,))
+
+    def effective_grace(self, cap: float | None = None) -> float:
+        """Seconds between soft stop and hard kill: the number written, else handle_timeout + kill_after.
+
+        25 s where handle_timeout is off. `cap` (the master's grace, or what a container gives) bounds it all.
+        """
+        if self.grace is not None:
+            own = self.grace
+        elif self.handle_timeout:
+            own = self.handle_timeout + self.kill_after
+        else:
+            own = GRACE_WITHOUT_TIMEOUT
+        return own if cap is None else min(own, cap)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The whole configuration of one application on this host."""
+
+    file: str  # the main file, absolute, symbolic links kept
+    root: str
+    path: str  # goes on sys.path
+    app: tuple[str, ...]
+    driver: DriverSettings
+    master: MasterSettings
+    queues: dict[str, QueueSettings]
+    logging_level: str = "info"
+    files: tuple[str, ...] = ()  # all files read, the main file first
+    warnings: tuple[Problem, ...] = ()
+
+    def nothing_to_run(self) -> Problem | None:
+        """Why `start` has nothing to do with this configuration, though producers can use it; or None."""
+        if self.driver.scheme != "sync":
+            return None
+        text = "sync:// runs each task inside push, so there is nothing for start to run"
+        return Problem(self.file, 0, "driver.url", text, "for consumers, use a redis:// or sqlite:/// url")
