@@ -50,9 +50,8 @@ def read_url(url: str) -> Address:
     if scheme in LATER_SCHEMES:
         raise Wrong(f"the driver {scheme}:// {LATER}", "use redis:// or sqlite:///")
     if scheme not in SCHEMES:
-        raise Wrong(
-            f"there is no driver {shown(scheme)}", nearest(scheme, SCHEMES) or f"one of {', '.join(SCHEMES)}"
-        )
+        named = f"there is no driver {shown(scheme)}" if scheme.isalnum() else "there is no such driver"
+        raise Wrong(named, nearest(scheme, SCHEMES) or f"one of {', '.join(SCHEMES)}")
     if any(mark.isspace() or not mark.isprintable() for mark in url):
         raise Wrong("holds a space or a control character", _ENCODE_HINT)
     try:
@@ -62,6 +61,8 @@ def read_url(url: str) -> Address:
         raise Wrong("its host and port cannot be read", _ENCODE_HINT) from None
     if parts.fragment or url.endswith("#"):
         raise Wrong("holds a #", _ENCODE_HINT)
+    if "@" in parts.query:  # what looks like options is the rest of a password with a ? in it
+        raise Wrong("holds an @ behind a ?", _ENCODE_HINT)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     address = Address(
         scheme, _decoded(host), port, 0, _decoded(parts.username), _decoded(parts.password), parts.path

@@ -411,8 +411,32 @@ def test_text_made_of_our_own_words_is_decoded_or_refused(text: str) -> None:
 
 
 VALUES = st.sampled_from(
-    "0 -1 3 1e999 nan true '' 'x' '5s' '1MiB' [] ['emails'] [[1]] {} {base=1} {base={}} '${A}' '${B}' 'sync://' "
-    "'redis://h:p@x/1' 'sqlite:///x' 1979-05-27 '~' \"\\u0000\"".split(" ")
+    [
+        "0",
+        "-1",
+        "3",
+        "1e999",
+        "nan",
+        "true",
+        "''",
+        "'x'",
+        "'5s'",
+        "'1MiB'",
+        "[]",
+        "['emails']",
+        "[[1]]",
+        "{}",
+        "{base=1}",
+        "{base={}}",
+        "'${A}'",
+        "'${B}'",
+        "'sync://'",
+        "'redis://h:p@x/1'",
+        "'sqlite:///x'",
+        "1979-05-27",
+        "'~'",
+        '"\\u0000"',
+    ]
 )
 
 

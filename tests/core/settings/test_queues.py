@@ -20,10 +20,11 @@ def queue(lines: str, facts: Facts = Facts()) -> QueueSettings:  # noqa: B008
 def test_a_queue_needs_no_key_at_all() -> None:
     assert queue("") == QueueSettings(
         name="emails", enabled=True, app=(), processes=1, serves=("emails",), handle_timeout=60.0,
-        kill_after=5.0, on_timeout=OnTimeout.RETRY, max_attempts=3, max_crashes=3, max_messages=0, max_age=0.0,
-        retry_seconds=RetryDelays(listed=(5.0, 30.0, 300.0)), jitter=0.1, max_memory=0, max_memory_hard=0,
-        grace=None, surge=1, after_timeout="recycle", start_timeout=30.0, start_seconds=1.0, restart_delay_max=30.0,
-        unknown_task_wait=600.0, concurrency=1, executor="auto", preload="auto",
+        kill_after=5.0, on_timeout=OnTimeout.RETRY, max_attempts=3, max_crashes=3, max_messages=0,
+        max_age=0.0, retry_seconds=RetryDelays(listed=(5.0, 30.0, 300.0)), jitter=0.1, max_memory=0,
+        max_memory_hard=0, grace=None, surge=1, after_timeout="recycle", start_timeout=30.0,
+        start_seconds=1.0, restart_delay_max=30.0, unknown_task_wait=600.0, concurrency=1,
+        executor="auto", preload="auto",
     )  # fmt: skip
 
 

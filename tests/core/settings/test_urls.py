@@ -83,6 +83,9 @@ def test_a_url_that_cannot_be_used_is_refused_with_the_reason(url: str, why: str
         "redis://u:hunter2@db1?pasword=hunter2",
         "amqp://u:hunter2@db1",
         "u:hunter2@db1",
+        "u:hunter2@redis://db1",
+        "redis://u:12?hunter2@db1/0",
+        "redis://u:12/hunter2@db1/0",
     ],
 )
 def test_no_refusal_repeats_a_password(url: str) -> None:
