@@ -1,4 +1,4 @@
-"""From settings to a running master: the state directory, what is imported before the first fork, the loop."""
+"""From settings to a running master: the state directory, the imports before the first fork, the loop."""
 
 from __future__ import annotations
 

@@ -306,7 +306,7 @@ class Master:
         self.news.last_exits[kept.name] = last
         if self.phase is Phase.RUN:
             self.news.restarts[kept.name] = self.news.restarts.get(kept.name, 0) + 1
-        if reason in events.UNCAUSED or kept.pool == SCHEDULER:
+        if reason in events.UNCAUSED:
             self._log.warning(
                 "died", name=kept.name, pid=kept.pid, reason=reason, **exited.facts(), error=kept.error
             )

@@ -78,7 +78,7 @@ class Intake:
         self._poked = 0.0
         self._log = log
         self._held: deque[Held] = deque()
-        self._unsure = False  # an answer was lost: what we own may be more than what we hold
+        self._unsure = False  # an answer was lost, or something taken back: we may own more than we hold
         self.pace = Pace()
 
     def next(self, room: int) -> Held | None:
@@ -93,6 +93,7 @@ class Intake:
                 if self._board.claim(held.queue, held.slot, held.reservation.ticket):
                     self._poke()
                     return held
+                self._unsure = True
             if room < 1 or not self._refill(room):
                 return None
 
@@ -152,7 +153,8 @@ class Intake:
             one for one in self._held if one.queue != number or one.reservation.ticket not in lost
         )
         if compared.returned or lost:
-            self._log.warning("compared", queue=queue, returned=compared.returned, lost=len(lost))
+            say = self._log.debug if self._unsure else self._log.warning
+            say("compared", queue=queue, returned=compared.returned, lost=len(lost))
 
     def _poke(self) -> None:
         """Tell the scheduler that something waits behind a running message."""
