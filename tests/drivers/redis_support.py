@@ -1,4 +1,4 @@
-"""What the tests of the Redis driver share: raw access to the server, a dump to compare, a proxy that fails."""
+"""What the tests of the Redis driver share: a plain client, a dump to compare, a proxy that fails."""
 
 from __future__ import annotations
 

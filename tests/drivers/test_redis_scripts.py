@@ -62,7 +62,15 @@ def furnish(driver: RedisDriver, client: Any, queue: str) -> list[Settlement]:
     second = driver.turn(queue, CONSUMER, [], 8)
     *held, last = second.taken
     driver.turn(queue, CONSUMER, [Settlement(last.id, last.ticket, FAILED, b'{"n":3}', b'{"hook":3}')], 0)
-    verdicts = [ACK, ACK, ACK, UNTOUCHED, FAILED, Verdict(Kind.PARK), Verdict(Kind.RELEASE, Charge.RELEASE, 9)]
+    verdicts = [
+        ACK,
+        ACK,
+        ACK,
+        UNTOUCHED,
+        FAILED,
+        Verdict(Kind.PARK),
+        Verdict(Kind.RELEASE, Charge.RELEASE, 9),
+    ]
     return [
         Settlement(one.id, one.ticket, verdict, b'{"n":4}', b'{"hook":4}')
         for one, verdict in zip(held, verdicts, strict=True)
@@ -194,7 +202,9 @@ def test_tickets_and_times_are_written_as_whole_numbers(driver: RedisDriver, cli
     assert state[b"ticket"].isdigit()
     assert state[b"seq"].isdigit()
     assert all(ticket.isdigit() for ticket in client.hvals(key(queue, f"owned:{CONSUMER}")))
-    assert all(score == int(score) for _, score in client.zrange(key(queue, "delayed"), 0, -1, withscores=True))
+    assert all(
+        score == int(score) for _, score in client.zrange(key(queue, "delayed"), 0, -1, withscores=True)
+    )
 
 
 def test_d4_a_ticket_is_above_the_last_one_even_if_the_clock_stepped_back(

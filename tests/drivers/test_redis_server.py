@@ -145,7 +145,7 @@ def test_a_server_that_loads_is_unavailable_until_it_is_ready(start: Start) -> N
 
 def test_a_replica_is_unavailable_for_writing_and_without_its_master(start: Start) -> None:
     port = str(free_port())
-    master = start("--port", port, directory="master")
+    master = start("--port", port, "--repl-diskless-sync-delay", "0", directory="master")
     replica = start("--replicaof", "127.0.0.1", port, directory="replica")
     with opened(replica.url) as driver, raw(replica.url) as client:
         until(lambda: client.info("replication")["master_link_status"] == "up", "the replica has its master")
@@ -196,17 +196,39 @@ def test_a_server_held_up_by_a_script_is_unavailable(start: Start) -> None:
         assert driver.counts(QUEUE).waiting == 1
 
 
-def test_a_store_that_cannot_save_is_full_for_pushes_and_unavailable_else(start: Start) -> None:
+def test_a_store_that_cannot_save_is_full_for_pushes_and_unavailable_else(
+    start: Start, tmp_path: Path
+) -> None:
+    url = start("--save", "3600 100000", "--dbfilename", "taken").url
+    (tmp_path / "one" / "taken").mkdir()  # a directory stands where the dump should go
+    with opened(url) as driver, raw(url) as client:
+        driver.register(QUEUE, "c", "h")
+        push(driver, QUEUE, "a")
+        turn = driver.turn(QUEUE, "c", [], 1)
+        client.bgsave()
+        until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "saving failed")
+        before = dump(client, QUEUE)
+
+        with pytest.raises(Full, match="MISCONF"):
+            push(driver, QUEUE, "b")
+        with pytest.raises(DriverUnavailable, match="MISCONF"):
+            driver.turn(QUEUE, "c", settled(turn), 1)
+
+        assert dump(client, QUEUE) == before
+
+
+def test_a_server_that_lacks_its_replicas_is_unavailable_and_keeps_what_is_owned(start: Start) -> None:
     url = start().url
     with opened(url) as driver, raw(url) as client:
         driver.register(QUEUE, "c", "h")
         push(driver, QUEUE, "a")
         turn = driver.turn(QUEUE, "c", [], 1)
         client.config_set("min-replicas-to-write", 1)
+
         with pytest.raises(DriverUnavailable, match="NOREPLICAS"):
             driver.turn(QUEUE, "c", settled(turn), 1)
-        client.config_set("min-replicas-to-write", 0)
 
+        client.config_set("min-replicas-to-write", 0)
         assert driver.turn(QUEUE, "c", settled(turn), 1).refused == ()
 
 

@@ -1,4 +1,4 @@
-"""Waiting at Redis: no push is missed, nothing else is mistaken for one, and a marker wakes an idle consumer."""
+"""Waiting at Redis: no push is missed, nothing is mistaken for one, a marker wakes who is idle."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from procqueue.core.errors import DriverUnavailable
+from procqueue.core.message import Reservation
 from procqueue.drivers.contract import Entry
 from procqueue.drivers.redis import RedisDriver
 from tests.drivers.redis_support import (
@@ -131,7 +132,7 @@ def test_one_marker_wakes_one_after_the_other_while_messages_remain(
     driver.register(queue, "c", "h")
     push(driver, queue, "a", "b", "c")
     assert client.zcard(key(queue, "wake")) == 1
-    handled = []
+    handled: list[Reservation] = []
 
     while driver.wait([queue], 0.05, []):
         handled += driver.turn(queue, "c", [], 1).taken
