@@ -53,17 +53,14 @@ class Liaison:
         """Tell a fresh scheduler everything."""
         for kept in self._consumers():
             self.born(kept)
-        self._repeat()
+        for death in list(self._deaths.values()):
+            self.died(death)
 
     def answer_who_lives(self, known: dict[str, Any]) -> None:
         """Answer the scheduler's comparison: who is not in the list is dead."""
+        self.brief()
         living = [kept.id for kept in self._consumers()] + list(self.adopted)
         self._tell("living", known=known, consumers=living)
-        self._repeat()
-
-    def _repeat(self) -> None:
-        for death in list(self._deaths.values()):
-            self.died(death)
 
     def _consumers(self) -> list[Kept]:
         return [kept for kept in self._nursery.kept.values() if kept.pool != SCHEDULER]

@@ -193,7 +193,9 @@ class Master:
         due = min((at for at in moments if at is not None), default=float("inf"))
         timeout = None if due == float("inf") else max(0.0, due - now)
         for key, _ in self._selector.select(timeout):
-            key.data()
+            still = self._selector.get_map().get(key.fd)
+            if still is not None and still.data is key.data:  # one of the others may have ended it meanwhile
+                key.data()
         self._control.drop_late()
         now = time.monotonic()
         if now >= self._look_at:
@@ -239,8 +241,8 @@ class Master:
                 self._hear_scheduler(kept, message)
             else:
                 self._hear_child(kept, message)
-        if kept.lifeline.ended and self._selector.get_map().get(kept.lifeline.fileno()):
-            self._selector.unregister(kept.lifeline)  # it says no more; the pidfd will tell when it is dead
+        if kept.lifeline.ended:
+            self._forget(kept.lifeline.fileno())  # it says no more; the pidfd will tell when it is dead
 
     def _hear_child(self, kept: Kept, message: dict[str, Any]) -> None:
         match message["say"]:
@@ -294,9 +296,8 @@ class Master:
     def _bury(self, kept: Kept) -> None:
         """A pidfd says that a child is dead: hear its last words, reap it, have it reclaimed."""
         self._hear(kept)
-        for fd in (kept.pidfd, kept.lifeline.fileno()):
-            if self._selector.get_map().get(fd):
-                self._selector.unregister(fd)
+        self._forget(kept.pidfd)
+        self._forget(kept.lifeline.fileno())
         child = self.book.children[kept.id]
         exited = self.nursery.bury(kept)
         reason = reason_of(exited, child.leaving, child.killed)
@@ -365,6 +366,10 @@ class Master:
                     "v": 1,
                     "error": {"code": 2, "message": message, "hint": "is the command newer than it?"},
                 }
+
+    def _forget(self, fd: int) -> None:
+        if self._selector.get_map().get(fd) is not None:
+            self._selector.unregister(fd)
 
     def _delay_max(self, pool: str) -> float:
         return self.queues[pool].restart_delay_max if pool in self.queues else 5.0

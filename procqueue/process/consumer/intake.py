@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from procqueue.core.errors import DriverError, DriverUnavailable, Gone, Unknown
+from procqueue.core.errors import DriverUnavailable, Gone, Unknown
 from procqueue.core.message import Reservation
 from procqueue.core.verdict import UNTOUCHED, Settlement
 from procqueue.drivers.contract import Driver
@@ -161,7 +161,4 @@ class Intake:
         if not self._held or (now := time.monotonic()) - self._poked < _POKE_EVERY:
             return
         self._poked = now
-        try:
-            os.eventfd_write(self._poke_fd, 1)
-        except OSError as error:
-            raise DriverError(f"a handler closed the descriptors of its consumer: {error}") from error
+        os.eventfd_write(self._poke_fd, 1)

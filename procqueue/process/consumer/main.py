@@ -84,7 +84,7 @@ class Consumer:
         # Until it is registered it owns nothing: TERM ends even an import that hangs.
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda _signum, _frame: os._exit(0))
-        self._interrupts.listen()
+        self._interrupts.ignore_others()
         kernel.become_subreaper()
         let_signals_in()
         if not self._import_application():
@@ -95,7 +95,6 @@ class Consumer:
         board = Board.create(
             board_path(self._boards, self._identity.consumer), self._queue.serves, self._facts()
         )
-        self._interrupts.catch(lambda _signum, _frame: None)
         self._executor = InlineExecutor(
             self._settings, self._identity.consumer, board, self._interrupts, self._log
         )

@@ -31,6 +31,10 @@ from procqueue.tasks.options import queue_policy
 from procqueue.tasks.task import Task
 
 
+class Maimed(RuntimeError):
+    """The process cannot go on. How its message ended stands on the board; the scheduler settles it."""
+
+
 class InlineExecutor:
     """Runs one message after the other. `timed_out` is True once a soft timeout was raised (law D14)."""
 
@@ -44,8 +48,11 @@ class InlineExecutor:
         self._log = log
         self._pid = os.getpid()
         self._home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._lifeline = os.fstat(interrupts.lifeline.fileno()).st_ino
         self._verdicts: dict[Policy, tuple[int, int, int]] = {}
+        self._maimed = False
         self.timed_out = False
+        interrupts.catch(self._on_alarm)
 
     def expect(self, held: Held) -> None:
         """Write what becomes of a message that ends this process, as far as its queue's settings say."""
@@ -66,7 +73,6 @@ class InlineExecutor:
         message = prepared.message(
             lambda: self._interrupts.stopping, lambda seconds: self._arm(held, policy, seconds)
         )
-        self._interrupts.catch(self._on_alarm)
         self._arm_alarm(policy.handle_timeout)
         ended = run(prepared, message)
         self._disarm()
@@ -97,6 +103,8 @@ class InlineExecutor:
         if verdict.is_final and prepared is not None and prepared.task.failed_hook is not None:
             self._run_hook(held, ended, verdict, prepared.task, policy)
         self._board.end(held.queue, held.slot, reservation.ticket, verdict.pack())
+        if self._maimed:
+            raise Maimed("the handler closed the descriptors of its consumer")
         return Settlement(reservation.id, reservation.ticket, verdict, record)
 
     def _run_hook(
@@ -136,7 +144,6 @@ class InlineExecutor:
     def _call_hook_under_alarm(
         self, task: Task[..., object], failure: Failure, ticket: int, policy: Policy
     ) -> bool:
-        self._interrupts.catch(self._on_alarm)
         self._arm_alarm(policy.handle_timeout)
         return self._call_hook(task, failure, ticket)
 
@@ -159,14 +166,18 @@ class InlineExecutor:
             signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def _disarm(self) -> None:
-        """Come back from user code: no alarm, our own process, our own directory."""
+        """Come back from user code: no alarm, our own process, signals, directory and descriptors."""
         signal.setitimer(signal.ITIMER_REAL, 0)
         if os.getpid() != self._pid:
             os._exit(0)  # the handler forked, and its child has come back here: it owns nothing
+        self._interrupts.catch(self._on_alarm)
         try:
             os.fchdir(self._home)
+            self._maimed = os.fstat(self._interrupts.lifeline.fileno()).st_ino != self._lifeline
         except OSError:
-            pass  # the handler closed our descriptors; whoever needs one of them will say so
+            self._maimed = True
+        for fd in (0, 1, 2):
+            _keep_open(fd)
 
     def _on_alarm(self, _signum: int, frame: FrameType | None) -> None:
         try:
@@ -197,6 +208,17 @@ class InlineExecutor:
             again_in=verdict.delay_ms / 1000 if verdict.kind is Kind.RELEASE else None,
             error=outcome.error or None,
         )  # fmt: skip
+
+
+def _keep_open(fd: int) -> None:
+    """Put /dev/null where user code closed a standard stream: the next socket would take its number."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != fd:
+            os.dup2(null, fd)
+            os.close(null)
 
 
 def _words(policy: Policy, counters: Counters) -> tuple[int, int, int]:

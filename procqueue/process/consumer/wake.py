@@ -20,14 +20,15 @@ class Interrupts:
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def catch(self, on_alarm: Callable[[int, FrameType | None], None]) -> None:
-        """Install the handlers; before each message again, because handlers change them (0.5 µs)."""
+        """Let signals in, and let them end a wait; after each message again: user code changes all of it."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGALRM, on_alarm)
-
-    def listen(self) -> None:
-        """Let signals end a wait."""
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+    def ignore_others(self) -> None:
+        """Ignore what a terminal or an operator may send to everyone."""
         for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
             signal.signal(ignored, signal.SIG_IGN)
 
