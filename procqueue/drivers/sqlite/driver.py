@@ -1,0 +1,352 @@
+"""The driver that stores queues in one SQLite file of this host.
+
+Each verb that changes something is one write transaction under the gate (gate.py, link.py); rows.py says
+what happens to the rows, people.py what people see of them, wake.py how a consumer learns of it. The clock
+is the host's (law D9). Layout: schema.sql.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from procqueue.core.errors import Gone, Unknown
+from procqueue.core.message import NOTICE_MARK, Counts, Owned, State, Stored
+from procqueue.core.outcome import Ending
+from procqueue.core.record import Record
+from procqueue.core.verdict import Settlement
+from procqueue.drivers.contract import (
+    MAX_BYTES,
+    MAX_ENTRIES,
+    Compared,
+    Entry,
+    Promoted,
+    Pushed,
+    TakenIn,
+    Turn,
+)
+from procqueue.drivers.sqlite import people, rows
+from procqueue.drivers.sqlite.link import Link, now_ms
+from procqueue.drivers.sqlite.rows import Numbers
+from procqueue.drivers.sqlite.wake import Wake
+
+#: How long the ids of dead consumers are remembered, and how often the older ones are forgotten.
+GONE_KEPT_MS = 7 * 24 * 3600 * 1000
+PRUNE_SECONDS = 3600.0
+
+#: Answered in one snapshot: is it gone, is it known, how many does it own, is there something to take?
+GLANCE = """
+SELECT EXISTS (SELECT 1 FROM gone WHERE queue = ?1 AND consumer = ?2),
+       EXISTS (SELECT 1 FROM consumers WHERE queue = ?1 AND consumer = ?2),
+       (SELECT count(*) FROM messages WHERE queue = ?1 AND owner = ?2),
+       EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
+       OR EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
+"""
+READY = """
+SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
+       OR EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
+"""
+
+IS_GONE = "SELECT 1 FROM gone WHERE queue = ? AND consumer = ?"
+MARK_GONE = "INSERT OR IGNORE INTO gone (queue, consumer, at_ms) VALUES (?, ?, ?)"
+PRUNE_GONE = "DELETE FROM gone WHERE queue = ? AND at_ms < ?"
+REGISTER = "INSERT OR REPLACE INTO consumers (queue, consumer, host) VALUES (?, ?, ?)"
+UNREGISTER = "DELETE FROM consumers WHERE queue = ? AND consumer = ?"
+CONSUMERS = "SELECT consumer FROM consumers WHERE queue = ? AND host = ? ORDER BY consumer"
+OWNED = """
+SELECT id, ticket, counters FROM messages WHERE queue = ? AND owner = ? ORDER BY ticket
+"""
+
+NEXT_DUE = "SELECT min(due_ms) FROM messages WHERE queue = ? AND state = 'delayed'"
+DUE = """
+SELECT seq FROM messages WHERE queue = ? AND state = 'delayed' AND due_ms <= ? ORDER BY due_ms, seq LIMIT ?
+"""
+BECOMES_WAITING = "UPDATE messages SET state = 'waiting', place = ?, due_ms = NULL WHERE seq = ?"
+
+INBOX = "SELECT seq, CAST(body AS BLOB) FROM inbox WHERE queue = ? ORDER BY seq LIMIT ?"
+TAKE_IN = "DELETE FROM inbox WHERE seq = ?"
+
+
+class SqliteDriver:
+    """A store in the file `path`, for the processes of one host; implements contract.Driver.
+
+    `synchronous`: "full" loses nothing at a power cut, "normal" only the last commits. `mode`: of the files;
+    the directory is made with 0700. `timeout`: seconds until SQLite's own locks (foreign programs) are given
+    up with DriverUnavailable. `keeper`: for the scheduler, whose connection is open from before the first
+    consumer until after the last: it waits for the gate no longer than `timeout`, so that it can deal with a
+    holder that was stopped. Raises DriverError if the file cannot be used, Newer if its layout is newer.
+    """
+
+    name = "sqlite"
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        synchronous: str = "full",
+        mode: int = 0o600,
+        timeout: float = 5.0,
+        keeper: bool = False,
+    ) -> None:
+        self._link = Link(path, synchronous, mode, timeout, keeper)
+        self._wake = Wake(Path(self._link.path).parent, mode)
+        self._prune_at = 0.0
+        _drivers.add(self)
+
+    # producers
+
+    def push(self, queue: str, entries: Sequence[Entry]) -> list[Pushed]:
+        """Store all entries or none; wake a consumer. Raises Full; ValueError for a caller's mistake."""
+        _check(entries)
+        now = now_ms()
+        with self._link.writing(growing=True) as db:
+            numbers = Numbers.of(db, queue)
+            answers = [rows.put(db, numbers, entry, now) for entry in entries]
+            numbers.save(db)
+        self._wake.send(queue)
+        return answers
+
+    # consumers
+
+    def register(self, queue: str, consumer: str, host: str) -> None:
+        """Make the consumer known; from now on no wake-up of its queue is lost. Raises Gone."""
+        with self._link.writing() as db:
+            if db.execute(IS_GONE, (queue, consumer)).fetchone():
+                raise _gone(queue, consumer)
+            db.execute(REGISTER, (queue, consumer, host))
+        self._listen(queue)
+
+    def turn(
+        self,
+        queue: str,
+        consumer: str,
+        settlements: Sequence[Settlement],
+        take: int,
+        max_bytes: int = MAX_BYTES,
+    ) -> Turn:
+        """Settle, then reserve, in one step. Raises Gone, Unknown."""
+        if not settlements:
+            with self._link.reading() as db:
+                owned, ready = _glance(db, queue, consumer)
+            if not (ready and take > 0):  # most turns of an idle consumer: no gate, no write
+                return Turn((), (), owned, now_ms())
+        with self._link.writing() as db:
+            _glance(db, queue, consumer)
+            now_us = time.time_ns() // 1000
+            numbers = Numbers.of(db, queue)
+            mine = rows.owned_rows(db, queue, consumer)
+            refused = rows.settle(db, numbers, mine, settlements, now_us // 1000)
+            taken = rows.reserve(db, numbers, consumer, take, max_bytes, now_us) if take > 0 else []
+            numbers.save(db)
+            more = _is_ready(db, queue)
+        if more:
+            self._wake.send(queue)
+        return Turn(refused, tuple(taken), len(mine) + len(taken), now_us // 1000)
+
+    def compare(self, queue: str, consumer: str, held: Sequence[int]) -> Compared:
+        """Return to the head what the consumer owns beyond `held`. Raises Gone, Unknown."""
+        with self._link.writing() as db:
+            _glance(db, queue, consumer)
+            mine = rows.owned_rows(db, queue, consumer)
+            kept = set(held)
+            stray = [row for ticket, row in mine.items() if ticket not in kept]
+            returned = rows.put_back(db, Numbers.of(db, queue), stray)
+        if returned:
+            self._wake.send(queue)
+        return Compared(returned, tuple(ticket for ticket in held if ticket not in mine))
+
+    def leave(self, queue: str, consumer: str) -> None:
+        """Forget a consumer; what it still owns goes back to the head."""
+        self.reclaim(queue, consumer, ())
+
+    def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
+        """Sleep until a token came (True), one of `also` is readable or the time is over."""
+        self._link.gate_of_this_process()
+        return self._wake.wait(queues, seconds, also)
+
+    # the scheduler
+
+    def consumers(self, queue: str, host: str) -> list[str]:
+        """Return the consumers of `host`."""
+        with self._link.reading() as db:
+            return [consumer for (consumer,) in db.execute(CONSUMERS, (queue, host)).fetchall()]
+
+    def owned(self, queue: str, consumer: str) -> list[Owned]:
+        """Return what the consumer owns, in the order it was reserved."""
+        with self._link.reading() as db:
+            found = db.execute(OWNED, (queue, consumer)).fetchall()
+        return [Owned(id, ticket, rows.unpack(packed)) for id, ticket, packed in found]
+
+    def reclaim(self, queue: str, consumer: str, settlements: Sequence[Settlement]) -> int:
+        """Declare the consumer dead for ever and settle what it owned; return how many there were."""
+        now = now_ms()
+        with self._link.writing() as db:
+            numbers = Numbers.of(db, queue)
+            mine = rows.owned_rows(db, queue, consumer)
+            count = len(mine)
+            rows.settle(db, numbers, mine, settlements, now)
+            rows.put_back(db, numbers, list(mine.values()))
+            numbers.save(db)
+            db.execute(UNREGISTER, (queue, consumer))
+            db.execute(MARK_GONE, (queue, consumer, now))
+        if count:
+            self._wake.send(queue)
+        return count
+
+    def promote(self, queue: str) -> Promoted:
+        """Make due messages waiting, and wake a consumer if any message waits."""
+        self._prune(queue)
+        now = now_ms()
+        moved = 0
+        with self._link.reading() as db:
+            (due,) = db.execute(NEXT_DUE, (queue,)).fetchone()
+            ready = _is_ready(db, queue)
+        if due is not None and due <= now:
+            with self._link.writing() as db:
+                moved = _promote(db, queue, now)
+                (due,) = db.execute(NEXT_DUE, (queue,)).fetchone()
+        if ready or moved:
+            self._wake.send(queue)
+        return Promoted(moved, None if due is None else max(0, due - now))
+
+    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
+        """Take in the oldest documents of foreign producers; unreadable ones go to `failed`."""
+        with self._link.reading() as db:
+            documents = db.execute(INBOX, (queue, MAX_ENTRIES)).fetchall()
+        if not documents:
+            return []
+        decoded = [(seq, decode(raw)) for seq, raw in documents]
+        now = now_ms()
+        with self._link.writing(growing=True) as db:
+            numbers = Numbers.of(db, queue)
+            answers = [
+                (taken_in, _take_in(db, numbers, taken_in, now))
+                for seq, taken_in in decoded
+                if db.execute(TAKE_IN, (seq,)).rowcount  # else another scheduler was quicker
+            ]
+            numbers.save(db)
+        self._wake.send(queue)
+        return answers
+
+    # people
+
+    def counts(self, queue: str) -> Counts:
+        """Return how many messages stand where."""
+        with self._link.reading() as db:
+            return people.counts(db, queue)
+
+    def oldest_ms(self, queue: str) -> int | None:
+        """Return how long the head has been waiting since its push."""
+        with self._link.reading() as db:
+            row = db.execute(people.HEAD_PUSHED, (queue,)).fetchone()
+        return max(0, now_ms() - row[0]) if row else None
+
+    def messages(self, queue: str, state: State, offset: int, limit: int) -> list[Stored]:
+        """Return messages of one state, in the order in which they would leave it."""
+        with self._link.reading() as db:
+            return people.page(db, queue, state, offset, limit)
+
+    def message(self, queue: str, id: str) -> Stored | None:
+        """Return one stored message."""
+        with self._link.reading() as db:
+            return people.one(db, queue, id)
+
+    def retry(self, queue: str, state: State, ids: Sequence[str]) -> list[str]:
+        """Make failed or parked messages waiting with fresh counters; return those found."""
+        if state not in (State.FAILED, State.TIMEOUT):
+            raise ValueError(f"only failed and timeout messages can be retried, not {state.value!r}")
+        with self._link.writing() as db:
+            found = people.retry(db, queue, state, ids)
+        if found:
+            self._wake.send(queue)
+        return found
+
+    def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
+        """Remove messages that are not reserved; return the state each had."""
+        with self._link.writing() as db:
+            return people.forget(db, queue, ids)
+
+    def clear(self, queue: str, state: State) -> int:
+        """Remove up to MAX_ENTRIES messages of one state; return how many."""
+        if state is State.RESERVED:
+            raise ValueError("reserved messages cannot be cleared")
+        with self._link.writing() as db:
+            return people.clear(db, queue, state)
+
+    # both
+
+    def close(self) -> None:
+        """Give back every descriptor."""
+        self._wake.close()
+        self._link.close()
+
+    def _after_fork_in_child(self) -> None:
+        self._wake.close()
+        self._link.let_go_in_child()
+
+    def _listen(self, queue: str) -> None:
+        with contextlib.suppress(OSError):  # wait() will say so; until then promote's tokens do
+            self._wake.listen(queue)
+
+    def _prune(self, queue: str) -> None:
+        if time.monotonic() >= self._prune_at:
+            self._prune_at = time.monotonic() + PRUNE_SECONDS
+            with self._link.writing() as db:
+                db.execute(PRUNE_GONE, (queue, now_ms() - GONE_KEPT_MS))
+
+
+def _check(entries: Sequence[Entry]) -> None:
+    if len(entries) > MAX_ENTRIES:
+        raise ValueError(f"at most {MAX_ENTRIES} entries in one push, not {len(entries)}")
+    for entry in entries:
+        if entry.id.startswith(NOTICE_MARK):
+            raise ValueError(f"no message's id may begin with {NOTICE_MARK!r}: {entry.id!r}")
+
+
+def _glance(db: sqlite3.Connection, queue: str, consumer: str) -> tuple[int, bool]:
+    gone, known, owned, ready = db.execute(GLANCE, (queue, consumer)).fetchone()
+    if gone:
+        raise _gone(queue, consumer)
+    if not known:
+        raise Unknown(f"queue {queue!r} has no consumer {consumer!r}: it must register under a new id")
+    return owned, bool(ready)
+
+
+def _gone(queue: str, consumer: str) -> Gone:
+    return Gone(f"consumer {consumer!r} of queue {queue!r} was reclaimed: its process has to leave")
+
+
+def _is_ready(db: sqlite3.Connection, queue: str) -> bool:
+    return bool(db.execute(READY, (queue,)).fetchone()[0])
+
+
+def _promote(db: sqlite3.Connection, queue: str, now: int) -> int:
+    due = db.execute(DUE, (queue, now, MAX_ENTRIES)).fetchall()
+    numbers = Numbers.of(db, queue)
+    db.executemany(BECOMES_WAITING, [(numbers.next_place(), seq) for (seq,) in due])
+    numbers.save(db)
+    return len(due)
+
+
+def _take_in(db: sqlite3.Connection, numbers: Numbers, taken_in: TakenIn, now: int) -> Pushed:
+    if not taken_in.unreadable:
+        return rows.put(db, numbers, taken_in.entry, now)
+    record = Record(None, None, "", 0, Ending.UNREADABLE.value, taken_in.unreadable).encode()
+    return rows.put_failed(db, numbers, taken_in.entry, now, record)
+
+
+#: Not a registry: only what a forked child has to let go of, so that it holds neither gate nor connection.
+_drivers: weakref.WeakSet[SqliteDriver] = weakref.WeakSet()
+
+
+def _in_child() -> None:
+    for driver in list(_drivers):
+        driver._after_fork_in_child()
+
+
+os.register_at_fork(after_in_child=_in_child)

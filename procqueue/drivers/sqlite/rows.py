@@ -1,0 +1,240 @@
+"""The rows of one queue inside one write transaction: put in, reserved, settled, put back.
+
+Every function here is called with a transaction open and leaves the commit to link.py; nothing decides, it
+only carries out core's TRANSITIONS. Laws D3, D4, D7, D8, D15.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from procqueue.core.message import NO_COUNTERS, Charge, Counters, Reservation
+from procqueue.core.record import notice_id
+from procqueue.core.verdict import Kind, Settlement, Verdict
+from procqueue.drivers.contract import MAX_HISTORY, MAX_NOTICES, Entry, Pushed
+
+NUMBERS = "SELECT place, ticket FROM queues WHERE queue = ?"
+SAVE_NUMBERS = "INSERT OR REPLACE INTO queues (queue, place, ticket) VALUES (?, ?, ?)"
+
+#: What already stands there under that id stays as it is (law D2).
+PUT = """
+INSERT INTO messages (queue, id, state, place, due_ms, pushed_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (queue, id) DO NOTHING
+"""
+PUT_FAILED = """
+INSERT INTO messages (queue, id, state, place, pushed_ms, ended_ms, body, history)
+VALUES (?, ?, 'failed', ?, ?, ?, ?, ?)
+ON CONFLICT (queue, id) DO NOTHING
+"""
+
+OWNED = "SELECT ticket, seq, id, state, place FROM messages WHERE queue = ? AND owner = ? ORDER BY ticket"
+FREE_NOTICES = """
+SELECT seq, id, body, counters, pushed_ms FROM messages
+WHERE queue = ? AND state = 'notice' AND owner IS NULL ORDER BY place LIMIT ?
+"""
+WAITING = """
+SELECT seq, id, body, counters, pushed_ms FROM messages
+WHERE queue = ? AND state = 'waiting' ORDER BY place LIMIT ?
+"""
+TAKE_NOTICE = "UPDATE messages SET owner = ?, ticket = ? WHERE seq = ?"
+TAKE = "UPDATE messages SET state = 'reserved', owner = ?, ticket = ? WHERE seq = ?"
+
+DELETE = "DELETE FROM messages WHERE seq = ?"
+PUT_BACK = """
+UPDATE messages SET state = iif(state = 'notice', 'notice', 'waiting'), owner = NULL, ticket = NULL
+WHERE seq = ?
+"""
+SETTLE = """
+UPDATE messages
+SET state = ?, place = ?, due_ms = ?, ended_ms = ?, owner = NULL, ticket = NULL, counters = ? WHERE seq = ?
+"""
+MEMORY = "SELECT counters, history FROM messages WHERE seq = ?"
+REMEMBER = "UPDATE messages SET history = ? WHERE seq = ?"
+
+OWE = """
+INSERT INTO messages (queue, id, state, place, pushed_ms, body)
+SELECT queue, ?, 'notice', ?, pushed_ms, CAST(? || body AS BLOB) FROM messages WHERE seq = ?
+"""
+TOO_MANY_NOTICES = """
+DELETE FROM messages WHERE seq IN (
+  SELECT seq FROM messages WHERE queue = ? AND state = 'notice' AND owner IS NULL
+  ORDER BY place DESC LIMIT -1 OFFSET ?
+)
+"""
+
+
+@dataclass(slots=True)
+class Numbers:
+    """The two counters of a queue: places order the messages, tickets name the reservations."""
+
+    queue: str
+    place: int
+    ticket: int
+    stored: tuple[int, int]
+
+    @classmethod
+    def of(cls, db: sqlite3.Connection, queue: str) -> Numbers:
+        """Read them; a queue never heard of begins at 0."""
+        stored: tuple[int, int] = db.execute(NUMBERS, (queue,)).fetchone() or (0, 0)
+        return cls(queue, *stored, stored)
+
+    def next_place(self) -> int:
+        """Return the place behind all others."""
+        self.place += 1
+        return self.place
+
+    def save(self, db: sqlite3.Connection) -> None:
+        """Write them back if they grew."""
+        if (self.place, self.ticket) != self.stored:
+            db.execute(SAVE_NUMBERS, (self.queue, self.place, self.ticket))
+
+
+@dataclass(frozen=True, slots=True)
+class OwnedRow:
+    """One row that a consumer owns."""
+
+    seq: int
+    id: str
+    state: str
+    place: int
+
+    @property
+    def is_notice(self) -> bool:
+        return self.state == "notice"
+
+
+def owned_rows(db: sqlite3.Connection, queue: str, consumer: str) -> dict[int, OwnedRow]:
+    """Return ticket → row of everything that the consumer owns, in the order it was reserved."""
+    return {ticket: OwnedRow(*row) for ticket, *row in db.execute(OWNED, (queue, consumer))}
+
+
+def put(db: sqlite3.Connection, numbers: Numbers, entry: Entry, now_ms: int) -> Pushed:
+    """Store one new message."""
+    due_ms = entry.at_ms if entry.at_ms is not None else now_ms + entry.delay_ms
+    state, due = ("delayed", due_ms) if due_ms > now_ms else ("waiting", None)
+    row = (numbers.queue, entry.id, state, numbers.next_place(), due, now_ms, entry.body)
+    return Pushed.QUEUED if db.execute(PUT, row).rowcount else Pushed.DUPLICATE
+
+
+def put_failed(db: sqlite3.Connection, numbers: Numbers, entry: Entry, now_ms: int, record: bytes) -> Pushed:
+    """Store one message that was unreadable from the first."""
+    place = numbers.next_place()
+    row = (numbers.queue, entry.id, place, now_ms, now_ms, entry.body, record + b"\n")
+    return Pushed.QUEUED if db.execute(PUT_FAILED, row).rowcount else Pushed.DUPLICATE
+
+
+def reserve(
+    db: sqlite3.Connection, numbers: Numbers, consumer: str, take: int, max_bytes: int, now_us: int
+) -> list[Reservation]:
+    """Give the consumer up to `take` rows, notices first; the first however large it is."""
+    taken: list[Reservation] = []
+    ticket = max(numbers.ticket + 1, now_us)
+    for select, update in ((FREE_NOTICES, TAKE_NOTICE), (WAITING, TAKE)):
+        updates = []
+        for seq, id, body, counters, pushed_ms in db.execute(select, (numbers.queue, take - len(taken))):
+            max_bytes -= len(body)
+            if taken and max_bytes < 0:
+                take = 0
+                break
+            updates.append((consumer, ticket, seq))
+            taken.append(Reservation(numbers.queue, id, ticket, body, unpack(counters), pushed_ms))
+            numbers.ticket = ticket
+            ticket += 1
+        db.executemany(update, updates)
+        if take <= len(taken):
+            break
+    return taken
+
+
+def settle(
+    db: sqlite3.Connection,
+    numbers: Numbers,
+    owned: dict[int, OwnedRow],
+    settlements: Iterable[Settlement],
+    now_ms: int,
+) -> tuple[int, ...]:
+    """Carry out what is still owned, taking it out of `owned`; return the tickets refused (law D4)."""
+    refused = []
+    done = []
+    owes = False
+    for settlement in settlements:
+        row = owned.get(settlement.ticket)
+        if row is None or row.id != settlement.id:
+            refused.append(settlement.ticket)
+            continue
+        del owned[settlement.ticket]
+        verdict = settlement.verdict
+        if settlement.owes and not row.is_notice:
+            owes = True
+            head = settlement.owes + b"\n"
+            db.execute(OWE, (notice_id(row.id, settlement.ticket), numbers.next_place(), head, row.seq))
+        if verdict.kind is Kind.ACK or (row.is_notice and verdict.is_final):
+            done.append((row.seq,))
+        else:
+            _carry_out(db, numbers, row, settlement, now_ms)
+    db.executemany(DELETE, done)
+    if owes:
+        db.execute(TOO_MANY_NOTICES, (numbers.queue, MAX_NOTICES))
+    return tuple(refused)
+
+
+def put_back(db: sqlite3.Connection, numbers: Numbers, rows: Sequence[OwnedRow]) -> int:
+    """Return rows to the places they had, uncharged; return how many."""
+    db.executemany(PUT_BACK, [(row.seq,) for row in rows])
+    if any(row.is_notice for row in rows):
+        db.execute(TOO_MANY_NOTICES, (numbers.queue, MAX_NOTICES))
+    return len(rows)
+
+
+def _carry_out(
+    db: sqlite3.Connection, numbers: Numbers, row: OwnedRow, settlement: Settlement, now_ms: int
+) -> None:
+    verdict = settlement.verdict
+    if verdict.charge is Charge.NONE and not settlement.record and verdict.kind is Kind.RETURN:
+        db.execute(PUT_BACK, (row.seq,))
+        return
+    packed, history = db.execute(MEMORY, (row.seq,)).fetchone()
+    if verdict.charge is not Charge.NONE:
+        packed = unpack(packed).charged(verdict.charge).pack()
+    state, place, due_ms, ended_ms = _standing(numbers, row, verdict, now_ms)
+    db.execute(SETTLE, (state, place, due_ms, ended_ms, packed, row.seq))
+    if settlement.record:
+        db.execute(REMEMBER, (_remembered(history or b"", settlement.record), row.seq))
+
+
+def _standing(
+    numbers: Numbers, row: OwnedRow, verdict: Verdict, now_ms: int
+) -> tuple[str, int, int | None, int | None]:
+    back = "notice" if row.is_notice else "waiting"
+    match verdict.kind:
+        case Kind.RETURN:
+            return back, row.place, None, None
+        case Kind.RELEASE if verdict.delay_ms > 0 and not row.is_notice:
+            return "delayed", numbers.next_place(), now_ms + verdict.delay_ms, None
+        case Kind.RELEASE:
+            return back, numbers.next_place(), None, None
+        case Kind.FAIL:
+            return "failed", numbers.next_place(), None, now_ms
+        case Kind.PARK:
+            return "timeout", numbers.next_place(), None, now_ms
+        case Kind.ACK:
+            raise AssertionError("an ack deletes")
+        case _:
+            assert_never(verdict.kind)
+
+
+def unpack(packed: str | None) -> Counters:
+    """Read the counters column."""
+    return Counters.unpack(packed) if packed else NO_COUNTERS
+
+
+def _remembered(history: bytes, record: bytes) -> bytes:
+    lines = history + record + b"\n"
+    if len(lines) <= MAX_HISTORY:
+        return lines
+    # Behind the first end of a line that leaves few enough; the newest record stays however long it is.
+    cut = lines.find(b"\n", len(lines) - MAX_HISTORY - 1) + 1
+    return lines[cut:] if cut < len(lines) else record + b"\n"

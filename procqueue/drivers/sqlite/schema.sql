@@ -1,0 +1,55 @@
+-- The stored layout, version 1 (contract.LAYOUT). Public: `inbox`, which foreign producers insert into.
+-- Small columns stand first, so that reading them never walks the pages of a large body.
+
+CREATE TABLE layout (version INTEGER NOT NULL);
+
+CREATE TABLE queues (
+  queue TEXT PRIMARY KEY,
+  place INTEGER NOT NULL DEFAULT 0,   -- the last place given in this queue
+  ticket INTEGER NOT NULL DEFAULT 0   -- the last ticket
+) WITHOUT ROWID;
+
+-- A row is a message, or a notice (state 'notice', whose id begins with "!"; owned or not).
+CREATE TABLE messages (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of pushes; never reused
+  queue TEXT NOT NULL,
+  id TEXT NOT NULL,
+  state TEXT NOT NULL,
+  place INTEGER NOT NULL,    -- the order within a state; kept while reserved, so that a return finds its place
+  due_ms INTEGER,            -- while delayed
+  owner TEXT,                -- while owned, with its ticket
+  ticket INTEGER,
+  counters TEXT,             -- Counters.pack; NULL: all zero
+  pushed_ms INTEGER NOT NULL,
+  ended_ms INTEGER,          -- while failed or parked: since when
+  body BLOB NOT NULL,
+  history BLOB,              -- one record per line
+  UNIQUE (queue, id)
+);
+CREATE INDEX waiting ON messages (queue, place) WHERE state = 'waiting';
+CREATE INDEX delayed ON messages (queue, due_ms, seq) WHERE state = 'delayed';
+CREATE INDEX failed ON messages (queue, place) WHERE state = 'failed';
+CREATE INDEX parked ON messages (queue, place) WHERE state = 'timeout';
+CREATE INDEX notices ON messages (queue, place) WHERE state = 'notice' AND owner IS NULL;
+CREATE INDEX owned ON messages (queue, owner, ticket, state) WHERE owner IS NOT NULL;
+
+CREATE TABLE consumers (
+  queue TEXT NOT NULL,
+  consumer TEXT NOT NULL,
+  host TEXT NOT NULL,
+  PRIMARY KEY (queue, consumer)
+) WITHOUT ROWID;
+
+CREATE TABLE gone (
+  queue TEXT NOT NULL,
+  consumer TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  PRIMARY KEY (queue, consumer)
+) WITHOUT ROWID;
+
+CREATE TABLE inbox (
+  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  queue TEXT NOT NULL,
+  body BLOB NOT NULL
+);
+CREATE INDEX inbox_of ON inbox (queue, seq);

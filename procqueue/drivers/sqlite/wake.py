@@ -1,0 +1,85 @@
+"""Waking consumers: one FIFO per queue, a token in it after the commit that made a message ready.
+
+A token says "look"; however many lie there, the waiter that wakes takes all, and writes the next one if it
+leaves messages behind. So one waiter wakes at a time and none is forgotten; what is lost with a killed
+waiter, the scheduler's promote writes again. (inotify wakes before the commit; polling costs a core.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+_ALL = 1 << 16  # a FIFO's size: one read takes every token
+
+
+class Wake:
+    """The FIFOs of one process, beside the database in `directory`."""
+
+    def __init__(self, directory: Path, mode: int) -> None:
+        self._directory = directory
+        self._mode = mode
+        self._fds: dict[str, int] = {}
+
+    def listen(self, queue: str) -> int:
+        """Open the queue's FIFO: from now on no token is lost. Returns its descriptor."""
+        fd = self._fds.get(queue)
+        if fd is None:
+            path = self._path(queue)
+            with contextlib.suppress(FileExistsError):
+                os.mkfifo(path, self._mode)
+            # Both ends: an open without a writer would block or see an end of file.
+            fd = self._fds[queue] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        return fd
+
+    def send(self, queue: str) -> None:
+        """Leave a token for one waiter; nothing if nobody listens or enough tokens lie there."""
+        own = self._fds.get(queue)
+        with contextlib.suppress(OSError):  # ENOENT, ENXIO: nobody listens. EAGAIN: full of tokens
+            if own is not None:
+                os.write(own, b"!")
+                return
+            fd = os.open(self._path(queue), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                os.write(fd, b"!")
+            finally:
+                os.close(fd)
+
+    def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
+        """Sleep until a token of `queues` came (True), one of `also` is readable or `seconds` are over."""
+        deadline = time.monotonic() + seconds
+        fifos = {self.listen(queue) for queue in queues}
+        poll = select.poll()
+        for fd in (*fifos, *also):
+            poll.register(fd, select.POLLIN)
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            ready = [fd for fd, _ in poll.poll(left * 1000)]
+            came = [_take(fd) for fd in ready if fd in fifos]
+            if any(came):
+                return True
+            # Another waiter was quicker with the token: sleep on.
+            if len(came) < len(ready) or time.monotonic() >= deadline:
+                return False
+
+    def close(self) -> None:
+        """Give all descriptors back."""
+        fds, self._fds = self._fds, {}
+        for fd in fds.values():
+            with contextlib.suppress(OSError):
+                os.close(fd)
+
+    def _path(self, queue: str) -> str:
+        return str(self._directory / f"{quote(queue, safe='')}.wake")
+
+
+def _take(fd: int) -> bool:
+    try:
+        return bool(os.read(fd, _ALL))
+    except BlockingIOError:
+        return False
