@@ -7,6 +7,7 @@ A push whose answer got lost is not repeated (it could be stored twice): PushUnk
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import threading
@@ -274,6 +275,10 @@ class _Held:
     pid: int
     store: Store
 
+    def __del__(self) -> None:
+        if self.pid == os.getpid():  # its thread has ended
+            self.store.close()
+
 
 class _Door:
     """Where this process pushes to: what connect, adopt or the environment said."""
@@ -287,6 +292,8 @@ class _Door:
 
     def hold(self, store: Store) -> _Held:
         held = _Held(os.getpid(), store)
+        if not self._open:
+            atexit.register(close)
         key = id(held)
         self._open[key] = weakref.ref(held, lambda _: self._open.pop(key, None))
         return held

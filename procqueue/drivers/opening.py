@@ -30,7 +30,7 @@ def open_driver(settings: DriverSettings) -> Driver:
 
             return SqliteDriver(
                 sqlite_path(settings.url),
-                synchronous="NORMAL" if settings.durability == "normal" else "FULL",
+                synchronous="normal" if settings.durability == "normal" else "full",
                 mode=settings.mode,
                 timeout=settings.timeout,
             )

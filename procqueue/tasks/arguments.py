@@ -119,7 +119,8 @@ class Arguments:
             fits = self._required <= taken
         else:
             known = self._takes_others or given <= self._named.keys()
-            fits = known and given.isdisjoint(taken) and self._required <= taken | given
+            by_name = given & self._named.keys()  # not what **others takes under the name of a / parameter
+            fits = known and not taken & by_name and self._required <= taken | by_name
         return None if fits else self._refuse(args, kwargs)
 
     def _refuse(self, args: list[Any], kwargs: dict[str, Any]) -> None:
@@ -188,7 +189,7 @@ def _is_convertible(annotation: Any) -> bool:
         if id(one) in seen:
             continue
         seen.add(id(one))
-        if isinstance(one, look.CustomType):
+        if isinstance(one, look.CustomType) and one.cls is not object:
             return False
         if isinstance(one, (look.Type, look.Field)):
             todo += [getattr(one, name) for name in one.__struct_fields__ if name not in ("default", "cls")]

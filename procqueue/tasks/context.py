@@ -45,7 +45,7 @@ class Message:
     the processes that died under it. `timed_out` is true from the moment the handler was told.
     """
 
-    __slots__ = (  # noqa: RUF023: what handlers read comes first
+    __slots__ = (  # noqa: RUF023
         "id", "queue", "task", "ticket", "attempt", "last", "crashes", "meta", "timed_out", "handle_timeout",
         "_pushed_ms", "_stopping", "_extend", "_verdict", "_running", "_shields", "_told", "_owed",
     )  # fmt: skip

@@ -102,7 +102,10 @@ def run(prepared: Prepared, message: Message) -> Ended:
     try:
         result = call(message, prepared.task.function, prepared.args, prepared.kwargs)
     except BaseException as error:  # SystemExit, KeyboardInterrupt and GeneratorExit too: none is ours
-        return _left_by(error, message, prepared)
+        try:
+            return _left_by(error, message, prepared)
+        except Exception:  # an exception whose own code fails when it is looked at
+            return Ended(message.verdict or Outcome(Ending.RAISED, error=type(error).__qualname__), error)
     if message.verdict is not None:
         return Ended(message.verdict)
     if type(result) is CoroutineType:

@@ -37,6 +37,8 @@ _NAME = re.compile(r"\S{1,250}")
 class Task(Generic[P, R]):
     """A named function whose calls can be pushed. Calling it is a plain call."""
 
+    __name__: str
+
     def __init__(
         self,
         function: Callable[P, R],

@@ -41,7 +41,14 @@ def test_any_bytes_are_a_document_or_unreadable_and_nothing_else(body: bytes) ->
 
 def test_every_key_comes_back() -> None:
     body = encode(
-        "a.b", [1], {"k": 2}, id="order-7", lax=True, delay_ms=600_000, at_ms=1_795_000_000_000, meta={"t": "x"}
+        "a.b",
+        [1],
+        {"k": 2},
+        id="order-7",
+        lax=True,
+        delay_ms=600_000,
+        at_ms=1_795_000_000_000,
+        meta={"t": "x"},
     )
 
     document = decode(body)
@@ -141,7 +148,7 @@ def test_depth_below_an_unknown_key_is_refused_too() -> None:
 
 
 def test_many_brackets_side_by_side_are_not_deep() -> None:
-    args = [[{"a": []}] for _ in range(200)] + ["[[[[" * 50]
+    args: list[Any] = [[{"a": []}] for _ in range(200)] + ["[[[[" * 50]
 
     assert decode(encode("a.b", args)).args == args
 
