@@ -8,7 +8,8 @@ import os
 from collections.abc import Collection, Sequence
 
 from procqueue.core.settings.model import QueueSettings, Settings
-from procqueue.process import kernel
+from procqueue.process import kernel, works
+from procqueue.process.consumer.burst import Burst
 from procqueue.process.log import Log
 from procqueue.process.master import Master
 from procqueue.process.statedir import open_state_dir
@@ -38,14 +39,17 @@ def queues_to_serve(settings: Settings, only: Collection[str] = ()) -> dict[str,
     }
 
 
-def serve(settings: Settings, queues: dict[str, QueueSettings], state_dir: str) -> int:
-    """Run a master for `queues` under `state_dir`."""
+def serve(
+    settings: Settings, queues: dict[str, QueueSettings], state_dir: str, burst: Burst | None = None
+) -> int:
+    """Run a master for `queues` under `state_dir`; with a burst, until that is done."""
     kernel.require_linux()
     state = open_state_dir(state_dir)
+    works.take_over(settings.master.state_dir, state)
     os.chdir(settings.root)
     _import_before_fork((*_BEFORE_FORK, _DRIVERS[settings.driver.scheme]))
     log = Log("master", settings.logging_level, patient=False)
-    return Master(settings, queues, state, log).run()
+    return Master(settings, queues, state, log, burst).run()
 
 
 def _import_before_fork(modules: Sequence[str]) -> None:

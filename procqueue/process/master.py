@@ -18,9 +18,11 @@ from typing import Any
 from procqueue.core import book as events
 from procqueue.core.book import Book, Child, Life, Reason, apply
 from procqueue.core.exits import Exit
+from procqueue.core.fate import Cause
 from procqueue.core.plan import Decision, Fork, Kill, Phase, Pool, Prove, Stop, Wanted, decide
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.process import kernel
+from procqueue.process.consumer.burst import Burst
 from procqueue.process.control import Client, Control
 from procqueue.process.liaison import SCHEDULER, Adoption, Liaison
 from procqueue.process.log import Log
@@ -39,7 +41,12 @@ class Master:
     """One running master. `run` is its whole life."""
 
     def __init__(
-        self, settings: Settings, queues: dict[str, QueueSettings], state: StateDir, log: Log
+        self,
+        settings: Settings,
+        queues: dict[str, QueueSettings],
+        state: StateDir,
+        log: Log,
+        burst: Burst | None = None,
     ) -> None:
         self.settings = settings
         self.queues = queues
@@ -51,6 +58,8 @@ class Master:
         self.news = News(log)
         self.nursery = Nursery(state.boards)
         self._log = log
+        self._burst = burst
+        self._ended_badly = False  # a run of the burst
         self._session = secrets.token_hex(3)
         self._number = 0
         self._selector = selectors.DefaultSelector()
@@ -78,7 +87,7 @@ class Master:
         self._control.close()
         self._log.info("stopped", killed=",".join(self.news.killed) or "none")
         leave_state_dir(self.state)
-        return Exit.OK
+        return Exit.FAILED if self._ended_badly else Exit.OK
 
     # decide and act
 
@@ -153,7 +162,7 @@ class Master:
         return self.nursery.fork(
             id, pool, index, queue.serves,
             lambda lifeline: Consumer(
-                self.settings, queue, identity, self.state.boards, lifeline, self._poke
+                self.settings, queue, identity, self.state.boards, lifeline, self._poke, self._burst
             ).run(),
             parent_death=signal.SIGTERM, keep=(self._poke,),
         )  # fmt: skip
@@ -258,6 +267,10 @@ class Master:
                 self._note(events.Spent(kept.id, Reason(message["reason"])))
             case "leaving":
                 self._note(events.Leaving(kept.id, Reason(message["reason"])))
+            case "bad_run":
+                self._ended_badly = True
+            case "finished":
+                self.ask_to_stop(hard=False)
             case "import_error":
                 kept.error = message["error"]
                 self.news.problem(kept.pool, f"cannot import the application: {message['error']}")
@@ -319,6 +332,10 @@ class Master:
             detail = {**kept.detail, **exited.facts()}
             cause = cause_of(reason, child.killed)
             self._liaison.died(Death(kept.id, kept.queues, cause, kept.overdue, detail))
+            if self._burst is not None and cause is not Cause.STOPPED:
+                self._ended_badly = True
+                if self._burst.once or child.ready is None:
+                    self.ask_to_stop(hard=False)
 
     # looking after deadlines and memory
 

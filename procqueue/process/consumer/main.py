@@ -27,6 +27,7 @@ from procqueue.drivers.contract import Driver
 from procqueue.drivers.opening import open_driver
 from procqueue.process import kernel
 from procqueue.process.board import Board, Doing
+from procqueue.process.consumer.burst import Burst, Stint
 from procqueue.process.consumer.intake import Intake
 from procqueue.process.consumer.limits import Limits
 from procqueue.process.consumer.run import InlineExecutor
@@ -65,6 +66,7 @@ class Consumer:
         boards: str,
         lifeline: Lifeline,
         poke: int,
+        burst: Burst | None = None,
     ) -> None:
         self._settings = settings
         self._queue = queue
@@ -76,6 +78,7 @@ class Consumer:
         self._interrupts = Interrupts(lifeline)
         self._ledger = Ledger()
         self._limits = Limits(queue, random.random())
+        self._stint = Stint(burst, identity.consumer, identity.host) if burst else None
         self._spent: Reason | None = None
         self._full = False  # takes nothing more: waits for its successor
 
@@ -120,15 +123,35 @@ class Consumer:
         """Take the next message, run it, settle it; wait where there is none; until told to leave."""
         while not self._interrupts.stopping:
             room = 0 if self._full else self._limits.room()
+            if self._stint is not None:
+                room = self._stint.room(room)
             held = self._patiently(lambda: self._intake.next(room))  # noqa: B023 - called at once
             if held is None:
+                if self._is_done(driver):
+                    return
                 self._idle(driver, board)
                 continue
             board.set_doing(Doing.BUSY)
             began = time.monotonic()
-            self._ledger.add(held.reservation.queue, self._executor.run(held))
+            settlement = self._executor.run(held)
+            self._ledger.add(held.reservation.queue, settlement)
             self._intake.pace.note(time.monotonic() - began)
             self._count(board)
+            if self._stint is not None and not self._stint.note(held.reservation, settlement):
+                self._lifeline.say("bad_run")
+
+    def _is_done(self, driver: Driver) -> bool:
+        """True if this is a burst and nothing is left to do; the master is told, so that nobody follows."""
+        stint = self._stint
+        if stint is None:
+            return False
+        if not stint.over:
+            if self._full or not self._patiently(self._settle_all):
+                return False  # the successor goes on
+            if not self._patiently(lambda: stint.is_empty(driver, self._queue.serves)):
+                return False
+        self._lifeline.say("finished")
+        return True
 
     def _idle(self, driver: Driver, board: Board) -> None:
         """Settle what is finished, then wait: for a message, a signal, or the master's end."""
@@ -138,6 +161,8 @@ class Consumer:
         if self._interrupts.stopping:
             return
         seconds = min(_IDLE_SECONDS, self._limits.seconds_left())
+        if self._stint is not None:
+            seconds = min(seconds, self._stint.seconds_left())
         if self._full:
             self._interrupts.wait(_IDLE_SECONDS)
         else:
