@@ -6,10 +6,10 @@ monotonic clock. Tests write histories of events; a story from a production log 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import assert_never
+from typing import Any, assert_never
 
 #: A consumer that was ready for so long, or had finished a message, did not die of its start.
 READY_ENOUGH = 1.0
@@ -71,13 +71,32 @@ class Child:
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
-    """What the deaths of a pool say about its next start."""
+class Backoff:
+    """What failed starts say about the next. One that began before a failure belongs to the same round."""
 
-    fails: int = 0
+    rounds: int = 0
     failed_at: float = float("-inf")
     not_before: float = float("-inf")
+
+
+CALM = Backoff()
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """What deaths and refused forks of a pool say about its next start.
+
+    Each generation has its own back-off: broken new code must not delay the replacement of the old, nor the
+    repaired code wait for the broken.
+    """
+
+    starts: Mapping[int, Backoff] = field(default_factory=dict)  # generation → its children that never stood
+    forks: Backoff = CALM
     deaths: tuple[float, ...] = ()  # uncaused ones of the last LOOP_WINDOW seconds
+
+    def start_at(self, generation: int) -> float:
+        """Return the moment from which a child of this generation may be started."""
+        return max(self.forks.not_before, self.starts.get(generation, CALM).not_before)
 
     def loops(self, now: float) -> bool:
         """True if the pool's children die too often to be called healthy."""
@@ -226,11 +245,14 @@ def apply(book: Book, event: Event) -> Book:
     """Return the book after `event`. News of a child that is not in the book changes nothing."""
     match event:
         case Forked(child):
-            return replace(book, children={**book.children, child.id: child})
+            return _with_pulse(_with_child(book, child), child.pool, forks=CALM)
         case ForkFailed(pool, at, delay_max, draw):
-            return _with_pulse(book, pool, _failed(book.pulse(pool), at, delay_max, draw))
+            forks = _failed(book.pulse(pool).forks, at, at, delay_max, draw)
+            return _with_pulse(book, pool, forks=forks)
         case Proved(pool, generation):
-            return replace(book, proved={**book.proved, pool: generation})
+            starts = {g: backoff for g, backoff in book.pulse(pool).starts.items() if g >= generation}
+            proved = replace(book, proved={**book.proved, pool: generation})
+            return _with_pulse(proved, pool, starts=starts)
         case Died():
             return _buried(book, event)
         case _:
@@ -239,7 +261,8 @@ def apply(book: Book, event: Event) -> Book:
                 return book
             changed = _with_child(book, _changed(known, event))
             if isinstance(event, Worked):
-                return _with_pulse(changed, known.pool, replace(book.pulse(known.pool), fails=0))
+                starts = {**book.pulse(known.pool).starts, known.generation: CALM}
+                return _with_pulse(changed, known.pool, starts=starts)
             return changed
 
 
@@ -277,36 +300,44 @@ def _buried(book: Book, event: Died) -> Book:
     child = book.children.get(event.id)
     if child is None:
         return book
-    rest = {id: other for id, other in book.children.items() if id != event.id}
-    without = replace(book, children=rest)
-    if event.reason not in UNCAUSED:
-        return without
-    pulse = book.pulse(child.pool)
-    deaths = (*(at for at in pulse.deaths if event.at - at < LOOP_WINDOW), event.at)
-    pulse = replace(pulse, deaths=deaths)
-    stood = child.worked or (child.ready is not None and event.at - child.ready >= READY_ENOUGH)
-    if stood and event.reason is Reason.CRASH:
-        return _with_pulse(without, child.pool, pulse)
-    if _is_calm(rest.values(), child.pool, pulse, event.at):
-        pulse = replace(pulse, fails=0)
-    return _with_pulse(without, child.pool, _failed(pulse, event.at, event.delay_max, event.draw))
+    starts = _calmed(book, child.pool, event.at)
+    deaths = book.pulse(child.pool).deaths
+    if event.reason in UNCAUSED:
+        deaths = (*(at for at in deaths if event.at - at < LOOP_WINDOW), event.at)
+        if event.reason is not Reason.CRASH or not _has_stood(book, child, event.at):
+            failed = starts.get(child.generation, CALM)
+            failed = _failed(failed, child.started, event.at, event.delay_max, event.draw)
+            starts = {**starts, child.generation: failed}
+    rest = {id: other for id, other in book.children.items() if id != child.id}
+    return _with_pulse(replace(book, children=rest), child.pool, starts=starts, deaths=deaths)
 
 
-def _is_calm(others: Iterable[Child], pool: str, pulse: Pulse, now: float) -> bool:
-    return any(
-        c.pool == pool and c.ready is not None and c.ready > pulse.failed_at and now - c.ready >= CALM_AFTER
-        for c in others
-    )
+def _has_stood(book: Book, child: Child, now: float) -> bool:
+    """True if what killed it was not its start. While its generation is on trial, that is not known."""
+    if child.generation > book.proved.get(child.pool, child.generation):
+        return False
+    return child.worked or (child.ready is not None and now - child.ready >= READY_ENOUGH)
 
 
-def _failed(pulse: Pulse, at: float, delay_max: float, draw: float) -> Pulse:
-    delay = min(2.0 ** min(pulse.fails, 30), delay_max) * (1 + 0.2 * draw)
-    return replace(pulse, fails=pulse.fails + 1, failed_at=at, not_before=at + delay)
+def _calmed(book: Book, pool: str, now: float) -> Mapping[int, Backoff]:
+    """Forget the failed starts of generations of which a later child was ready long enough, dying or not."""
+    stood = {g: float("-inf") for g in book.pulse(pool).starts}
+    for child in book.of(pool):
+        if child.generation in stood and child.ready is not None and now - child.ready >= CALM_AFTER:
+            stood[child.generation] = max(stood[child.generation], child.ready)
+    return {g: backoff for g, backoff in book.pulse(pool).starts.items() if stood[g] <= backoff.failed_at}
+
+
+def _failed(backoff: Backoff, began: float, at: float, delay_max: float, draw: float) -> Backoff:
+    # Ten consumers that fail together failed once: the delay grows with the rounds, not with the consumers.
+    rounds = backoff.rounds + 1 if began > backoff.failed_at else max(backoff.rounds, 1)
+    delay = min(2.0 ** min(rounds - 1, 30), delay_max) * (1 + 0.2 * draw)
+    return Backoff(rounds, at, max(backoff.not_before, at + delay))
 
 
 def _with_child(book: Book, child: Child) -> Book:
     return replace(book, children={**book.children, child.id: child})
 
 
-def _with_pulse(book: Book, pool: str, pulse: Pulse) -> Book:
-    return replace(book, pulses={**book.pulses, pool: pulse})
+def _with_pulse(book: Book, pool: str, **changes: Any) -> Book:
+    return replace(book, pulses={**book.pulses, pool: replace(book.pulse(pool), **changes)})

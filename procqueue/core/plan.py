@@ -2,16 +2,17 @@
 
 First start, crash, limit, scale, reload, rolling restart and stop are one road: wanted and actual differ,
 so act. Nothing here reads a clock or touches a process; the answer also says when to ask again. Each pass
-may be repeated at any time: once an action's event is in the book, the action is not asked for again.
+may be repeated at any time: once an action's event is in the book, the action is not asked for again. After
+actions, ask again at once: what they changed may ask for more, and `wake_at` counts only the passing of time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from procqueue.core.book import Book, Child, Life, Reason
+from procqueue.core.book import Book, Child, Life, Pulse, Reason
 
 #: After a soft stop of the whole, the child that leaves last gets so long to settle what the others left.
 LAST_GRACE = 10.0
@@ -98,28 +99,36 @@ class Decision:
 
 def decide(wanted: Wanted, book: Book, now: float) -> Decision:
     """Return what must be done so that what is becomes what is wanted."""
-    known = {pool.name for pool in wanted.pools}
-    others_left = any(c.pool not in known or not _is_last(wanted, c) for c in book.children.values())
+    strangers = _strangers(wanted, book)
+    last = {pool.name for pool in wanted.pools if pool.last}
+    others_left = any(c.pool not in last for c in book.children.values())
     actions: list[Action] = []
     for pool in wanted.pools:
-        actions += _kills(pool, book, now)
-        if wanted.phase is Phase.RUN:
-            actions += _running(pool, book, now)
+        kills = list(_kills(pool, book, now))
+        actions += kills
+        if wanted.phase is Phase.RUN or (pool.last and others_left):
+            actions += _running(pool, book, now, {kill.id for kill in kills})
         elif pool.last:
-            actions += () if others_left else _stops(pool, book, now + LAST_GRACE)
-        elif wanted.phase is Phase.STOP:
-            actions += _stops(pool, book, now + pool.grace)
+            actions += _stops(pool, book, Reason.STOP, now + LAST_GRACE)
         else:
-            actions += [Kill(c.id, Reason.STOP) for c in book.of(pool.name) if not c.killed]
-    for child in book.children.values():
-        if child.pool not in known and child.life is not Life.STOPPING:
-            actions.append(Stop(child.id, Reason.SCALE, now + 25.0))
+            actions += _ending(pool, book, wanted.phase, Reason.STOP, now)
+    for pool in strangers:
+        actions += _kills(pool, book, now)
+        actions += _ending(pool, book, wanted.phase, Reason.SCALE, now)
     finished = wanted.phase is not Phase.RUN and not book.children
-    return Decision(tuple(_once(actions)), _wake_at(wanted, book, now), finished)
+    return Decision(tuple(_once(actions)), _wake_at(wanted, strangers, book, now), finished)
 
 
-def _is_last(wanted: Wanted, child: Child) -> bool:
-    return any(pool.last and pool.name == child.pool for pool in wanted.pools)
+def _strangers(wanted: Wanted, book: Book) -> list[Pool]:
+    """Return the pools that have children though nobody wants them any more."""
+    known = {pool.name for pool in wanted.pools}
+    return [Pool(name, count=0) for name in sorted({c.pool for c in book.children.values()} - known)]
+
+
+def _ending(pool: Pool, book: Book, phase: Phase, reason: Reason, now: float) -> Sequence[Kill | Stop]:
+    if phase is Phase.KILL:
+        return [Kill(c.id, reason) for c in book.of(pool.name) if not c.killed]
+    return _stops(pool, book, reason, now + pool.grace)
 
 
 def _once(actions: list[Action]) -> Iterator[Action]:
@@ -153,19 +162,18 @@ def _start_deadline(pool: Pool, child: Child) -> float:
     return child.started + pool.start_timeout
 
 
-def _stops(pool: Pool, book: Book, stop_by: float) -> list[Stop]:
-    return [
-        Stop(c.id, Reason.STOP, stop_by) for c in book.of(pool.name) if c.stop_by is None and not c.killed
-    ]
+def _stops(pool: Pool, book: Book, reason: Reason, stop_by: float) -> list[Stop]:
+    return [Stop(c.id, reason, stop_by) for c in book.of(pool.name) if c.stop_by is None and not c.killed]
 
 
 @dataclass(frozen=True, slots=True)
 class _Roster:
-    """The children of a pool that were not told to go, sorted by what is to become of them."""
+    """The children of a pool that neither leave nor were told to, sorted by what is to become of them."""
 
-    staff: list[Child]  # all but the canaries
+    staff: list[Child]  # all but canaries and abandoned ones
     old: list[Child]  # of the staff: to be replaced
     canaries: list[Child]  # of a generation that is not proved yet: nothing is replaced before it is
+    abandoned: list[Child]  # of a generation that was replaced by a newer one before it was proved
     trusted: int  # the generation that replaces the dead
 
     @property
@@ -178,48 +186,67 @@ def _roster(pool: Pool, book: Book, proved: int | None) -> _Roster:
     unproved = trusted != pool.generation
     alive = [c for c in book.of(pool.name) if c.life is not Life.STOPPING]
     canaries = [c for c in alive if unproved and c.generation == pool.generation]
-    staff = [c for c in alive if c not in canaries]
+    abandoned = [c for c in alive if unproved and c.generation > trusted and c not in canaries]
+    staff = [c for c in alive if c not in canaries and c not in abandoned]
     old = [c for c in staff if c.spent is not None or (not unproved and c.generation != trusted)]
-    return _Roster(staff, old, canaries, trusted)
+    return _Roster(staff, old, canaries, abandoned, trusted)
 
 
-def _running(pool: Pool, book: Book, now: float) -> Iterator[Action]:
+def _running(pool: Pool, book: Book, now: float, doomed: set[str]) -> Iterator[Action]:
+    """`doomed`: those that are killed in this pass. They are not counted on, nor replaced before they are."""
     proved = book.proved.get(pool.name)
     if proved != pool.generation and _has_stood(pool, book, now):
         yield Prove(pool.name, pool.generation)
         proved = pool.generation
     roster = _roster(pool, book, proved)
-    yield from _surplus(pool, roster, now)
-    if now >= book.pulse(pool.name).not_before:
-        yield from _missing(pool, roster)
+    for child in book.of(pool.name):
+        if child.life is Life.STOPPING and child.stop_by is None and not child.killed:
+            # It leaves of itself: from now on it has a deadline like those that were told to.
+            yield Stop(child.id, child.leaving or Reason.STOP, now + pool.grace)
+    yield from _surplus(pool, roster, now, doomed)
+    yield from _missing(pool, roster, book.pulse(pool.name), now)
 
 
 def _has_stood(pool: Pool, book: Book, now: float) -> bool:
-    return any(
-        c.generation == pool.generation
-        and c.ready is not None
-        and (now - c.ready >= pool.start_seconds or c.spent is not None)
-        for c in book.of(pool.name)
-    )
+    return any(now >= at for at in _trials(pool, book))
 
 
-def _surplus(pool: Pool, roster: _Roster, now: float) -> Iterator[Stop]:
+def _trials(pool: Pool, book: Book) -> Iterator[float]:
+    """Yield the moments at which children of the wanted generation prove it."""
+    for c in book.of(pool.name):
+        if c.generation == pool.generation and c.ready is not None and not c.killed:
+            yield c.ready if c.spent is not None else c.ready + pool.start_seconds
+
+
+def _surplus(pool: Pool, roster: _Roster, now: float, doomed: set[str]) -> Iterator[Stop]:
     """Tell those to leave whose place is taken: first who is to be replaced, then who is too many."""
-    ready = [c for c in roster.staff if c.life is Life.READY]
-    starting = [c for c in roster.staff if c.life is Life.STARTING]
-    spare = len(ready) - pool.count
-    if pool.surge == 0 and roster.old and not starting and spare == 0:
-        spare = 1  # no room for a successor beside it: it makes place first
-    replaced = sorted((c for c in roster.old if c in ready), key=lambda c: (c.spent is None, c.started))
-    scaled = sorted((c for c in roster.young if c in ready), key=lambda c: -c.index)
-    leaving = (replaced + scaled[: max(0, len(roster.young) - pool.count)])[: max(0, spare)]
+    leaving = _replaced(pool, roster, doomed)
     for child in leaving:
         yield Stop(child.id, _why(pool, child), now + pool.grace)
-    room = pool.count + (pool.surge if roster.old else 0)
+    old = len([c for c in roster.old if c not in leaving])
+    beside = min(pool.surge - len(roster.canaries), old) if pool.count else 0
+    room = pool.count + max(0, beside)
     too_many = len(roster.staff) - len(leaving) - room
-    never = starting[::-1][: max(0, too_many)] + (roster.canaries if pool.count == 0 else [])
+    starting = sorted((c for c in roster.young if c.life is Life.STARTING), key=lambda c: -c.index)
+    never = starting[: max(0, too_many)] + (roster.canaries if pool.count == 0 else [])
     for child in never:
         yield Stop(child.id, Reason.SCALE, now + pool.grace)
+    for child in roster.abandoned:
+        yield Stop(child.id, Reason.RELOAD, now + pool.grace)
+
+
+def _replaced(pool: Pool, roster: _Roster, doomed: set[str]) -> list[Child]:
+    """Return as many as the pool can spare without falling below its count of those that are ready."""
+    old = [c for c in roster.old if c.id not in doomed]
+    young = [c for c in roster.young if c.id not in doomed]
+    ready = [c for c in young if c.life is Life.READY]
+    # An old one that still starts does not work yet: it goes before the ones that do, and costs nothing.
+    old.sort(key=lambda c: (c.life is Life.READY, c.spent is None, c.started))
+    scaled = sorted(ready, key=lambda c: -c.index)[: max(0, len(roster.young) - pool.count)]
+    spare = len(old) + len(ready) - pool.count
+    if pool.surge == 0 and old and spare == 0 and len(ready) == len(young):
+        spare = 1  # no room for a successor beside it: it makes place first
+    return (old + scaled)[: max(0, spare)]
 
 
 def _why(pool: Pool, child: Child) -> Reason:
@@ -228,21 +255,29 @@ def _why(pool: Pool, child: Child) -> Reason:
     return Reason.SCALE if child.generation == pool.generation else Reason.RELOAD
 
 
-def _missing(pool: Pool, roster: _Roster) -> Iterator[Fork]:
-    """Fill up to the count from the trusted generation, then bring successors within the surge."""
+def _missing(pool: Pool, roster: _Roster, pulse: Pulse, now: float) -> Iterator[Fork]:
+    """Fill up to the count from the trusted generation, then bring a canary, then successors."""
+    trusted = now >= pulse.start_at(roster.trusted)
     absent = pool.count - len(roster.staff)
-    for index in _free({c.index for c in roster.staff}, absent):
-        yield Fork(pool.name, index, roster.trusted)
-    if absent > 0 or pool.count == 0:
-        return
-    extra = len(roster.staff) - pool.count
-    room = pool.surge - extra - len(roster.canaries)
-    if roster.trusted != pool.generation and not roster.canaries:
+    if trusted:
+        for index in _free({c.index for c in roster.staff}, absent):
+            yield Fork(pool.name, index, roster.trusted)
+    extra = max(0, -absent)
+    canaries = len(roster.canaries)
+    if _wants_canary(pool, roster, extra) and now >= pulse.start_at(pool.generation):
+        # Also beside empty places: if the trusted generation cannot start, only the new one helps.
         yield Fork(pool.name, 0, pool.generation)
-        room -= 1
-    successors = min(room, len(roster.old) - extra)
-    for index in _free({c.index for c in roster.young}, successors):
-        yield Fork(pool.name, index, roster.trusted)
+        canaries = 1
+    if trusted and absent <= 0:
+        successors = min(pool.surge - extra - canaries, len(roster.old) - extra)
+        for index in _free({c.index for c in roster.young}, successors):
+            yield Fork(pool.name, index, roster.trusted)
+
+
+def _wants_canary(pool: Pool, roster: _Roster, extra: int) -> bool:
+    if roster.trusted == pool.generation or roster.canaries or pool.count == 0:
+        return False
+    return extra < max(pool.surge, 1)
 
 
 def _free(taken: set[int], number: int) -> list[int]:
@@ -255,18 +290,17 @@ def _free(taken: set[int], number: int) -> list[int]:
     return found
 
 
-def _wake_at(wanted: Wanted, book: Book, now: float) -> float | None:
+def _wake_at(wanted: Wanted, strangers: list[Pool], book: Book, now: float) -> float | None:
     moments: list[float] = []
+    for pool in (*wanted.pools, *strangers):
+        for child in book.of(pool.name):
+            if not child.killed:
+                moments.append(_start_deadline(pool, child))
+                moments += [] if child.stop_by is None else [child.stop_by]
     for pool in wanted.pools:
-        children = book.of(pool.name)
-        for child in children:
-            if child.killed:
-                continue
-            if child.stop_by is not None:
-                moments.append(child.stop_by)
-            elif child.ready is not None and book.proved.get(pool.name) != pool.generation:
-                moments.append(child.ready + pool.start_seconds)
-            moments.append(_start_deadline(pool, child))
-        moments.append(book.pulse(pool.name).not_before)
+        if wanted.phase is Phase.RUN or pool.last:
+            proved = book.proved.get(pool.name, pool.generation)
+            moments += [book.pulse(pool.name).start_at(g) for g in {proved, pool.generation}]
+            moments += _trials(pool, book) if book.proved.get(pool.name) != pool.generation else []
     later = [at for at in moments if now < at < float("inf")]
     return min(later) if later else None
