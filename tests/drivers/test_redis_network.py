@@ -155,8 +155,8 @@ def test_d14_an_exception_in_the_midst_of_a_call_takes_its_connection_along(
 
 def test_after_a_fork_the_child_may_not_use_it_and_holds_no_descriptor(url: str, queue: str) -> None:
     with opened(url) as driver:
-        push(driver, queue, "a")
         driver.wait([queue], 0, [])
+        push(driver, queue, "a")
         inherited = [driver._link.fileno(), driver._waiter._link.fileno()]
 
         child = os.fork()
@@ -191,8 +191,8 @@ def _look_around(driver: RedisDriver, queue: str, inherited: list[int]) -> int:
 def test_close_gives_back_every_descriptor_and_may_be_followed_by_use(url: str, queue: str) -> None:
     before = sorted(os.listdir("/proc/self/fd"))
     driver = RedisDriver(url)
-    push(driver, queue, "a")
     driver.wait([queue], 0, [])
+    push(driver, queue, "a")
 
     driver.close()
     driver.close()

@@ -126,14 +126,13 @@ def test_an_idle_connection_that_the_server_closed_costs_nothing(start: Start) -
 
 
 def test_a_server_that_loads_is_unavailable_until_it_is_ready(start: Start) -> None:
-    server = start()
+    server = start("--rdbcompression", "no")
     with raw(server.url) as client:
-        client.mset({f"key-{n}": "x" * 100 for n in range(5_000)})
+        client.mset({f"key-{n}": "x" * 2_000 for n in range(5_000)})  # it answers once in each 2 MiB
         client.save()
     server.kill()
-    slow = ("--key-load-delay", "5000", "--loading-process-events-interval-bytes", "1024")
 
-    server = start(*slow, until=(b"-LOADING",))
+    server = start("--key-load-delay", "300", until=(b"-LOADING",))
 
     with opened(server.url) as driver, raw(server.url) as client:
         with pytest.raises(DriverUnavailable) as refused:
@@ -199,12 +198,13 @@ def test_a_server_held_up_by_a_script_is_unavailable(start: Start) -> None:
 def test_a_store_that_cannot_save_is_full_for_pushes_and_unavailable_else(
     start: Start, tmp_path: Path
 ) -> None:
-    url = start("--save", "3600 100000", "--dbfilename", "taken").url
+    url = start("--dbfilename", "taken").url
     (tmp_path / "one" / "taken").mkdir()  # a directory stands where the dump should go
     with opened(url) as driver, raw(url) as client:
         driver.register(QUEUE, "c", "h")
         push(driver, QUEUE, "a")
         turn = driver.turn(QUEUE, "c", [], 1)
+        client.config_set("save", "3600 100000")
         client.bgsave()
         until(lambda: client.info("persistence")["rdb_last_bgsave_status"] == "err", "saving failed")
         before = dump(client, QUEUE)
