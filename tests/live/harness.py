@@ -51,7 +51,13 @@ class Project:
         """Start a master; return when everything wanted is ready."""
         with self.output.open("ab") as output:
             self.master = subprocess.Popen(
-                [sys.executable, "-m", "procqueue", "start", "-c", str(self.config), *arguments],
+                [
+                    sys.executable,
+                    "-c",
+                    "import sys; from procqueue.config import load; from procqueue.process.launch import launch; sys.exit(launch(load(sys.argv[1])))",
+                    str(self.config),
+                    *arguments,
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -76,6 +82,13 @@ class Project:
             [sys.executable, "-m", "procqueue", *arguments, "-c", str(self.config)],
             capture_output=True, text=True, timeout=timeout, cwd=self.folder, env=self.environment(), check=False,
         )  # fmt: skip
+
+    def kill_master(self) -> None:
+        """kill -9 the master alone."""
+        assert self.master is not None
+        self.master.kill()
+        self.master.wait()
+        self.master = None
 
     def stop(self, patience: float = PATIENCE) -> int:
         """Ask the master to stop and wait for it; return its exit code."""
@@ -177,7 +190,7 @@ class Project:
         """Ask until it holds; fail with everything known."""
         give_up = time.monotonic() + patience
         while not holds():
-            if self.master is not None and self.master.poll() is not None and time.monotonic() > give_up - patience + 1:
+            if self.master is not None and self.master.poll() is not None:
                 raise AssertionError(f"the master has ended; waited for {what}\n{self.report()}")
             if time.monotonic() > give_up:
                 raise AssertionError(f"waited {patience} s for {what}\n{self.report()}")
