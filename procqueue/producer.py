@@ -136,6 +136,8 @@ async def apush_body(queue: str, body: bytes, where: Placed) -> Receipt:
 
 def push_bodies(queue: str, bodies: Iterable[bytes], chunk: int = MAX_ENTRIES) -> PushedMany:
     """Push encoded messages lazily, a chunk in each round trip. Raises PushInterrupted."""
+    if not 1 <= chunk <= MAX_ENTRIES:
+        raise ValueError(f"chunk={chunk!r} is not between 1 and {MAX_ENTRIES}")
     producer = _producer()
     name = producer.checked_queue(queue)
     receipts: list[Receipt] = []
@@ -378,8 +380,6 @@ class _Chunk:
 
 def _chunks(addressed: Iterable[tuple[str, Entry]], most: int) -> Iterator[_Chunk]:
     """Yield what goes in one round trip each: one queue, at most `most` entries and MAX_BYTES."""
-    if not 1 <= most <= MAX_ENTRIES:
-        raise ValueError(f"chunk={most!r} is not between 1 and {MAX_ENTRIES}")
     chunk = None
     for queue, entry in addressed:
         size = len(entry.body)
