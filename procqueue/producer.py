@@ -289,12 +289,14 @@ class _Door:
         self.producer: Producer | None = None
         self.connected: tuple[str | None, float] | None = None  # the arguments of connect()
         self.inherited: list[Any] = []  # kept for ever: to forget a connection is to close it
+        self._closes_at_exit = False
         self._open: dict[int, weakref.ref[_Held]] = {}
         os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork_in_parent)
 
     def hold(self, store: Store) -> _Held:
         held = _Held(os.getpid(), store)
-        if not self._open:
+        if not self._closes_at_exit:
+            self._closes_at_exit = True
             atexit.register(close)
         key = id(held)
         self._open[key] = weakref.ref(held, lambda _: self._open.pop(key, None))

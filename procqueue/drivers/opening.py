@@ -10,9 +10,10 @@ from procqueue.core.settings.urls import sqlite_path
 from procqueue.drivers.contract import Driver
 
 
-def open_driver(settings: DriverSettings) -> Driver:
+def open_driver(settings: DriverSettings, *, keeper: bool = False) -> Driver:
     """Return a new connection to the store, for this thread of this process.
 
+    `keeper`: for the scheduler, which keeps an SQLite store open from the first consumer to the last.
     Raises DriverUnavailable, Newer, DriverError; ValueError for sync://, which is no store.
     """
     match settings.scheme:
@@ -33,6 +34,7 @@ def open_driver(settings: DriverSettings) -> Driver:
                 synchronous="normal" if settings.durability == "normal" else "full",
                 mode=settings.mode,
                 timeout=settings.timeout,
+                keeper=keeper,
             )
         case "sync":
             raise ValueError("sync:// runs each task inside push: there is no store to open")
