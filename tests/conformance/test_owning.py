@@ -173,15 +173,15 @@ def test_a_consumer_that_registers_again_keeps_what_it_owns(driver: Driver) -> N
 
 
 @pytest.mark.parametrize("charge", CHARGES)
-@pytest.mark.parametrize("kind", [Kind.RETURN, Kind.RELEASE, Kind.FAIL, Kind.PARK])
-def test_d7_a_verdict_charges_its_counter(driver: Driver, kind: Kind, charge: Charge) -> None:
+@pytest.mark.parametrize("into", [Kind.RETURN, Kind.RELEASE, Kind.FAIL, Kind.PARK])
+def test_d7_a_verdict_charges_its_counter(driver: Driver, into: Kind, charge: Charge) -> None:
     push(driver, "m")
     who = consumer(driver)
     first = take(driver, who)
     assert first[0].counters == NO_COUNTERS
     settle(driver, who, first, SUSPECTED)
 
-    settle(driver, who, take(driver, who), Verdict(kind, charge))
+    settle(driver, who, take(driver, who), Verdict(into, charge))
 
     stored = driver.message(QUEUE, "m")
     assert stored and stored.counters == Counters(suspects=1).charged(charge)
