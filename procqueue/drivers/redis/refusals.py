@@ -7,6 +7,7 @@ its own for it; servers before 7 wrap an error inside a script into "ERR Error r
 from __future__ import annotations
 
 import re
+import ssl
 
 from redis import exceptions
 
@@ -93,6 +94,8 @@ def broken(error: Exception, where: str, *, sent: bool) -> DriverError:
     """Return what a broken connection means; `sent`: the request had left and may have been carried out."""
     if isinstance(error, exceptions.RedisError) and code_of(error):
         return refusal(error, where)  # a reply, but of a kind that redis-py takes for a broken connection
+    if isinstance(error.__context__, ssl.SSLCertVerificationError):
+        return DriverError(f"Redis at {where}: {error}: name its authority (?ssl_ca_certs=FILE in the url)")
     unavailable = DriverUnavailable(f"Redis at {where}: {error}")
     unavailable.sent = sent
     return unavailable

@@ -1,0 +1,4 @@
+"""Storage adapters: the contract that every store keeps, and one package for each store.
+
+Start with contract.py.
+"""
