@@ -25,6 +25,7 @@ class Code(IntEnum):
     TAKEN = 3  # taken back by the scheduler; the consumer passes over it
     OWING = 4  # ended, its hook is running: the verdict stands, the hook is owed
     ENDED = 5  # ended, nothing owed
+    SETTLED = 6  # ended, and settled by the scheduler because the next run is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def lost(counters: Counters) -> Fate:
 def _fate(one: Owned, slot: Slot | None, cause: Cause, overdue: int | None, *, alone: bool) -> Fate:
     if slot is None or slot.code in (Code.FREE, Code.HELD, Code.TAKEN):
         return Fate(UNTOUCHED, begun=False, owes=False)
-    if slot.code in (Code.OWING, Code.ENDED):
+    if slot.code is not Code.RUNNING:
         return Fate(slot.ended, begun=True, owes=slot.code is Code.OWING and slot.ended != ACK)
     verdict = _verdict_of_running(one, slot, cause, overdue, alone=alone)
     return Fate(verdict, begun=True, owes=verdict.is_final)

@@ -21,14 +21,14 @@ import fcntl
 import json
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from procqueue.core.fate import Code, Slot
-from procqueue.core.verdict import Verdict
+from procqueue.core.verdict import ACK, Verdict
 
 MAGIC = int.from_bytes(b"PQBOARD\x01", "little")
 SLOTS = 64
@@ -267,6 +267,24 @@ class Board:
             self.words[at] = ticket << 8 | code
         fcntl.flock(self._fd, fcntl.LOCK_UN)
         return mine
+
+    def done(self, queue: str) -> list[int]:
+        """Return the tickets that ended as done and, as far as the board knows, are not settled."""
+        slots = self.slots(queue).values()
+        return sorted(slot.ticket for slot in slots if slot.code is Code.ENDED and slot.ended == ACK)
+
+    def mark_settled(self, queue: str, tickets: Container[int]) -> None:
+        """Note that the scheduler has settled what `done` returned; the owner learns it from its own turn."""
+        number = self.queues.index(queue)
+        for slot in range(SLOTS):
+            at = self._at(number, slot)
+            word = self.words[at]
+            if word & 0xFF == Code.ENDED and word >> 8 in tickets:
+                self.words[at] = word & ~0xFF | Code.SETTLED
+
+    def settled_by_others(self, queue: str) -> set[int]:
+        """Return the tickets that the scheduler has settled."""
+        return {slot.ticket for slot in self.slots(queue).values() if slot.code is Code.SETTLED}
 
     @contextmanager
     def _locked_at_once(self) -> Iterator[bool]:

@@ -66,7 +66,7 @@ class Scheduler:
             signal.signal(ignored, signal.SIG_IGN)
         let_signals_in()
         self._lifeline.say("loaded")
-        driver = open_driver(self._settings.driver)
+        driver = open_driver(self._settings.driver, keeper=True)
         poll = select.poll()
         for fd in (wake_read, self._lifeline.fileno(), self._poke):
             poll.register(fd, select.POLLIN)

@@ -1,8 +1,9 @@
 """Taking back what is held and not begun, when the message before it turns out to be slow.
 
-A consumer that begins to hold messages pokes the scheduler; from then on its board is looked at every few
-milliseconds. A run that is seen twice is slow: what is held behind it goes back to the head, uncharged, for
-a consumer that has time.
+A consumer that has several messages in hand pokes the scheduler; from then on its board is looked at every
+few milliseconds. A run that is seen twice is slow: what is held behind it goes back to the head, uncharged,
+for a consumer that has time; what was done before it is settled, so that not even the loss of the whole host
+would run it again.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import time
 from collections.abc import Mapping
 
 from procqueue.core.errors import Gone, Unknown
-from procqueue.core.verdict import UNTOUCHED, Settlement
+from procqueue.core.verdict import ACK, UNTOUCHED, Settlement, Verdict
 from procqueue.drivers.contract import Driver
 from procqueue.process.board import Board, NoBoard
 from procqueue.process.reclaim import Living, board_path
@@ -60,17 +61,19 @@ class TakeBack:
         running = board.running_tickets()
         slow = running & self._ran.get(one.consumer, set())
         self._ran[one.consumer] = running
-        if not slow or not board.held():
+        if not slow:
             return
-        self._alert_until = time.monotonic() + _ALERT_SECONDS
         for queue in board.queues:
-            tickets = set(board.take_held(queue))
-            if tickets:
-                self._return(driver, queue, one.consumer, tickets)
+            verdicts = dict.fromkeys(board.done(queue), ACK) | dict.fromkeys(
+                board.take_held(queue), UNTOUCHED
+            )
+            if verdicts:
+                self._settle(driver, queue, one.consumer, verdicts)
+                board.mark_settled(queue, verdicts)
 
-    def _return(self, driver: Driver, queue: str, consumer: str, tickets: set[int]) -> None:
-        taken = [o for o in driver.owned(queue, consumer) if o.ticket in tickets]
-        settlements = [Settlement(o.id, o.ticket, UNTOUCHED) for o in taken]
+    def _settle(self, driver: Driver, queue: str, consumer: str, verdicts: dict[int, Verdict]) -> None:
+        owned = [one for one in driver.owned(queue, consumer) if one.ticket in verdicts]
+        settlements = [Settlement(one.id, one.ticket, verdicts[one.ticket]) for one in owned]
         try:
             driver.turn(queue, consumer, settlements, 0)
         except (Gone, Unknown):

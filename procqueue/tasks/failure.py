@@ -68,6 +68,14 @@ def failure_of_notice(body: bytes) -> Failure:
     return Failure(message, Ending(header.outcome), None, header.error, dict(header.cause), header.consumer)
 
 
+def task_named(body: bytes) -> str:
+    """Return the name of the task that a body asks for, "" if it is unreadable."""
+    try:
+        return wire.decode(body).task
+    except wire.Unreadable:
+        return ""
+
+
 def _message(id: str, queue: str, body: bytes, counters: Counters, pushed_ms: int) -> FailedMessage:
     try:
         document = wire.decode(body)

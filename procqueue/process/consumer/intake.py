@@ -136,10 +136,11 @@ class Intake:
         for slot, reservation in enumerate(turn.taken):
             self._board.hold(number, slot, reservation.ticket)
             self._held.append(Held(reservation, number, slot, turn.now_ms, at))
-        if turn.refused and not self._unsure:
-            self._log.warning("late_settlements", queue=queue, tickets=len(turn.refused))
+        late = set(turn.refused) - self._board.settled_by_others(queue) if turn.refused else set()
+        if late and not self._unsure:
+            self._log.warning("late_settlements", queue=queue, tickets=len(late))
         mine = sum(held.queue == number for held in self._held)
-        if turn.refused or turn.owned != mine:
+        if late or turn.owned != mine:
             self._compare(queue, number)
         self._unsure = False
         return bool(turn.taken)
@@ -157,8 +158,8 @@ class Intake:
             say("compared", queue=queue, returned=compared.returned, lost=len(lost))
 
     def _poke(self) -> None:
-        """Tell the scheduler that something waits behind a running message."""
-        if not self._held or (now := time.monotonic()) - self._poked < _POKE_EVERY:
+        """Tell the scheduler that something waits behind a running message, or to be settled after it."""
+        if not (self._held or self._ledger.queues()) or (now := time.monotonic()) - self._poked < _POKE_EVERY:
             return
         self._poked = now
         os.eventfd_write(self._poke_fd, 1)

@@ -26,7 +26,7 @@ from procqueue.process.log import Log
 from procqueue.tasks import registry
 from procqueue.tasks.context import deliver_timeout
 from procqueue.tasks.execute import Ended, Prepared, prepare, run, run_hook
-from procqueue.tasks.failure import Failure, failure_of_notice, failure_of_run
+from procqueue.tasks.failure import Failure, failure_of_notice, failure_of_run, task_named
 from procqueue.tasks.options import queue_policy
 from procqueue.tasks.task import Task
 
@@ -100,18 +100,21 @@ class InlineExecutor:
         if verdict != ACK:
             record = self._record(held, outcome)
             self._tell(held, outcome, verdict, prepared)
-        if verdict.is_final and prepared is not None and prepared.task.failed_hook is not None:
-            self._run_hook(held, ended, verdict, prepared.task, policy)
+        if verdict.is_final:
+            self._run_hook(held, ended, verdict, prepared, policy)
         self._board.end(held.queue, held.slot, reservation.ticket, verdict.pack())
         if self._maimed:
             raise Maimed("the handler closed the descriptors of its consumer")
         return Settlement(reservation.id, reservation.ticket, verdict, record)
 
     def _run_hook(
-        self, held: Held, ended: Ended, verdict: Verdict, task: Task[..., object], policy: Policy
+        self, held: Held, ended: Ended, verdict: Verdict, prepared: Prepared | None, policy: Policy
     ) -> None:
         """Run on_failed here, where the exception is; if this process dies of it, it is owed (law D15)."""
         one = held.reservation
+        task = prepared.task if prepared is not None else registry.find(task_named(one.body))
+        if task is None or task.failed_hook is None:
+            return
         self._arm(held, policy, policy.handle_timeout)
         self._board.end(held.queue, held.slot, one.ticket, verdict.pack(), owing=True)
         counters = one.counters.charged(verdict.charge)
