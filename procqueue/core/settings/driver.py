@@ -22,7 +22,7 @@ from procqueue.core.units import shown
 DEFAULT_URL = "sqlite:///run/db/queue.db"
 PARTS = ("host", "port", "db", "username", "password", "password_file")
 COMPOSED = ("url", "durability", *PARTS)  # all but these are taken over as they are
-DURABILITIES = {"redis": ("store", "fsync"), "sqlite": ("fsync", "normal"), "sync": ("store",)}
+DURABILITIES = {"redis": ("store",), "sqlite": ("fsync", "normal"), "sync": ("store",)}
 
 _KIND = {"redis": "redis", "rediss": "redis", "unix": "redis", "sqlite": "sqlite", "sync": "sync"}
 
@@ -94,6 +94,6 @@ def _durability(scheme: str, written: str) -> str:
     if written == "store":  # "as the driver does it": for sqlite that is fsync
         return fitting[0]
     either = " or ".join(f'"{word}"' for word in fitting)
-    if written.startswith("replica:"):
+    if _KIND[scheme] == "redis" and (written == "fsync" or written.startswith("replica:")):
         raise Wrong(f"{shown(written)} {LATER}", f"use {either}")
     raise Wrong(f"must be {either} with {scheme}://, not {shown(written)}")

@@ -49,7 +49,7 @@ DRIVER = _keys(
     Key("password", "wins over the url", read.secret),
     Key("password_file", "a file whose first line is the password; relative to root", read.filled_path),
     Key("prefix", "first part of every stored key", read.prefix),
-    Key("durability", "when a push counts as stored: redis store | fsync, sqlite fsync | normal", read.text),
+    Key("durability", "when a push counts as stored: redis store, sqlite fsync | normal", read.text),
     Key("connect_timeout", "longest wait for a connection", read.needed_duration(0.05)),
     Key("timeout", "longest wait for an answer", read.needed_duration(0.05)),
     Key("max_body", "largest encoded message", read.body_size),

@@ -59,7 +59,7 @@ class DriverSettings:
 
     url: str = field(repr=False)
     prefix: str = "pq"
-    durability: str = "store"  # redis: store | fsync; sqlite: fsync | normal
+    durability: str = "store"  # redis: store; sqlite: fsync | normal
     connect_timeout: float = 5.0
     timeout: float = 5.0
     max_body: int = 1 << 20
