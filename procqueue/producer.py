@@ -13,7 +13,7 @@ import random
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -36,7 +36,8 @@ from procqueue.core.settings.model import DriverSettings, QueueSettings, Setting
 from procqueue.core.settings.urls import masked, read_url, write_url
 from procqueue.core.settings.wrong import Wrong, nearest
 from procqueue.core.units import format_seconds, seconds
-from procqueue.drivers.contract import MAX_BYTES, MAX_ENTRIES, Entry, Pushed
+from procqueue.drivers.chunks import chunks
+from procqueue.drivers.contract import MAX_ENTRIES, Entry, Pushed
 from procqueue.drivers.opening import open_driver
 from procqueue.tasks import arguments, registry
 from procqueue.tasks.call import ANYWHERE, Delay, Placed, PushedMany, Receipt, placed
@@ -142,7 +143,7 @@ def push_bodies(queue: str, bodies: Iterable[bytes], chunk: int = MAX_ENTRIES) -
     name = producer.checked_queue(queue)
     receipts: list[Receipt] = []
     try:
-        for some in _chunks(((name, producer.entry(new_id(), body)) for body in bodies), chunk):
+        for some in chunks(((name, producer.entry(new_id(), body)) for body in bodies), chunk):
             receipts += _receipts(name, some.entries, producer.push(name, some.entries))
     except Exception as error:
         _interrupted(error, len(receipts))
@@ -159,7 +160,7 @@ def push_wire(bodies: Iterable[bytes], queue: str | None = None) -> list[Receipt
     producer = _producer()
     receipts: list[Receipt] = []
     try:
-        for some in _chunks((_addressed(producer, body, queue) for body in bodies), MAX_ENTRIES):
+        for some in chunks((_addressed(producer, body, queue) for body in bodies), MAX_ENTRIES):
             receipts += _receipts(some.queue, some.entries, producer.push(some.queue, some.entries))
     except Exception as error:
         if not receipts:
@@ -371,29 +372,6 @@ def _addressed(producer: Producer, body: bytes, queue: str | None) -> tuple[str,
         raise BadArguments(str(error)) from None
     name = producer.checked_queue(queue or _queue_of(document.task))
     return name, producer.entry(document.id or new_id(), body, document.delay_ms, document.at_ms)
-
-
-@dataclass(slots=True)
-class _Chunk:
-    queue: str
-    entries: list[Entry]
-    size: int
-
-
-def _chunks(addressed: Iterable[tuple[str, Entry]], most: int) -> Iterator[_Chunk]:
-    """Yield what goes in one round trip each: one queue, at most `most` entries and MAX_BYTES."""
-    chunk = None
-    for queue, entry in addressed:
-        size = len(entry.body)
-        if chunk and (chunk.queue != queue or len(chunk.entries) == most or chunk.size + size > MAX_BYTES):
-            yield chunk
-            chunk = None
-        if chunk is None:
-            chunk = _Chunk(queue, [], 0)
-        chunk.entries.append(entry)
-        chunk.size += size
-    if chunk:
-        yield chunk
 
 
 def _receipts(queue: str, entries: list[Entry], pushed: list[Pushed]) -> list[Receipt]:
