@@ -1,0 +1,5 @@
+"""`python -m procqueue` is the command line."""
+
+from procqueue.cli.app import main
+
+main()

@@ -1,0 +1,1 @@
+"""The command line: a file for each verb or close pair. Verbs parse, call, print, return an exit code."""

@@ -1,0 +1,119 @@
+"""`procqueue check`: all that is wrong with the configuration, at once; driver and application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from procqueue.cli.failures import Refusal, problem_document, refusal_of
+from procqueue.cli.options import Where, verb
+from procqueue.cli.output import print_json, say, show
+from procqueue.core.errors import ConfigError, DriverError, Problem
+from procqueue.core.exits import Exit
+
+if TYPE_CHECKING:
+    from procqueue.core.settings.model import Settings
+
+
+@verb()
+@click.option("--connect", is_flag=True, help="Open the driver, too.")
+@click.option("--import", "import_", is_flag=True, help="Import the application, too.")
+def check(where: Where, connect: bool, import_: bool) -> Exit:
+    """Say everything that is wrong with the configuration, or "ok" and what it describes."""
+    try:
+        settings = where.silent_settings()
+    except ConfigError as error:
+        return _tell(where, error.problems, [], Exit.CONFIG)
+    problems: list[Problem] = []
+    warnings = list(settings.warnings)
+    code = Exit.OK
+    if import_:
+        code = _try_import(settings, problems, warnings) or code
+    if connect:
+        code = _try_connect(settings, problems) or code
+    _tell(where, problems, warnings, code, settings)
+    if code is Exit.OK and not where.json:
+        for line in _summary(settings):
+            show(line)
+    return code
+
+
+def _tell(
+    where: Where,
+    problems: list[Problem],
+    warnings: list[Problem],
+    code: Exit,
+    settings: Settings | None = None,
+) -> Exit:
+    for problem in problems:
+        say(f"error: {problem}")
+    for warning in warnings:
+        say(f"warning: {warning}")
+    if len(problems) > 1:
+        say(f"{len(problems)} problems")
+    if where.json:
+        document: dict[str, Any] = {
+            "v": 1,
+            "problems": [problem_document(one) for one in problems],
+            "warnings": [problem_document(one) for one in warnings],
+            "config": settings.file if settings else None,
+        }
+        print_json(document)
+    return code
+
+
+def _try_import(settings: Settings, problems: list[Problem], warnings: list[Problem]) -> Exit | None:
+    from procqueue.cli.application import import_application
+    from procqueue.core.settings.wrong import nearest
+    from procqueue.tasks.registry import all_tasks
+
+    try:
+        import_application(settings)
+    except Refusal as refusal:
+        problems.append(Problem(settings.file, 0, "app", refusal.message, refusal.hint))
+        return refusal.code
+    for task in all_tasks():
+        if task.queue not in settings.queues:
+            text = f"the task {task.name} belongs to the queue {task.queue!r}, which this file does not have"
+            hint = (
+                nearest(task.queue, settings.queues)
+                or f"add [queues.{task.queue}], or push it by using(queue=…)"
+            )
+            warnings.append(Problem(settings.file, 0, "", text, hint))
+    return None
+
+
+def _try_connect(settings: Settings, problems: list[Problem]) -> Exit | None:
+    from procqueue.core.settings.urls import masked
+    from procqueue.drivers.opening import open_driver
+
+    if settings.driver.scheme == "sync":
+        return None
+    try:
+        driver = open_driver(settings.driver)
+        for queue in settings.queues:
+            driver.counts(queue)
+        driver.close()
+    except DriverError as error:
+        refusal = refusal_of(error)
+        assert refusal is not None
+        problems.append(Problem(settings.file, 0, "driver", f"{masked(settings.driver.url)}: {error}"))
+        return refusal.code
+    return None
+
+
+def _summary(settings: Settings) -> list[str]:
+    from procqueue.core.settings.urls import masked
+
+    queues = [
+        f"{name} × {queue.processes}" if queue.enabled else f"{name} (disabled)"
+        for name, queue in settings.queues.items()
+    ]
+    return [
+        f"ok: {settings.file}",
+        f"  queues   {', '.join(queues)}",
+        f"  driver   {masked(settings.driver.url)}",
+        f"  app      {', '.join(settings.app) or '-'}",
+        f"  state    {settings.master.state_dir}",
+    ]

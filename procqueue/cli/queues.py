@@ -1,0 +1,56 @@
+"""`procqueue queues`: how many messages stand where, asked of the driver; no master is needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from procqueue.cli.failures import usage
+from procqueue.cli.options import Where, verb
+from procqueue.cli.output import print_json, show, table
+from procqueue.cli.store import opened
+from procqueue.core.exits import Exit
+from procqueue.core.units import format_seconds
+
+if TYPE_CHECKING:
+    from procqueue.drivers.contract import Driver
+
+_COUNTS = ("waiting", "delayed", "reserved", "failed", "timeout", "inbox")
+
+
+@verb()
+@click.argument("names", nargs=-1, metavar="[QUEUE]...")
+def queues(where: Where, names: tuple[str, ...]) -> Exit:
+    """Show how many messages of each queue stand where, and how long the oldest has been waiting."""
+    with opened(where) as store:
+        if not names and store.queues is None:
+            raise usage("without a configuration file, name the queues: procqueue queues emails")
+        chosen = [store.checked(name) for name in names or store.queues or ()]
+        found = {name: _queue(store.driver, name) for name in chosen}
+    if where.json:
+        print_json({"v": 1, "queues": found})
+        return Exit.OK
+    head = ("QUEUE", *(count.upper() for count in _COUNTS), "OLDEST")
+    rows = [
+        (name, *(queue["counts"][count] for count in _COUNTS), _age(queue["oldest"]))
+        for name, queue in found.items()
+    ]
+    for line in table(head, rows, right=head[1:]):
+        show(line)
+    return Exit.OK
+
+
+def _queue(driver: Driver, name: str) -> dict[str, Any]:
+    counts = driver.counts(name)
+    oldest_ms = driver.oldest_ms(name)
+    return {
+        "counts": {count: getattr(counts, count) for count in _COUNTS},
+        "oldest": None if oldest_ms is None else oldest_ms / 1000,
+        "gate": "open",
+        "paused": False,
+    }
+
+
+def _age(seconds: float | None) -> str:
+    return "-" if seconds is None else format_seconds(seconds if seconds < 10 else round(seconds))

@@ -1,0 +1,108 @@
+"""The status document in words: one line for the master, a block for each queue, the problems last."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import Any
+
+from procqueue.cli.output import marked, plain, table, width
+from procqueue.core.units import format_bytes, format_seconds
+
+_MOODS = {
+    "ok": "good", "running": "good", "starting": "odd", "stopping": "odd", "reloading": "odd",
+    "paused": "odd",    "degraded": "bad", "backing-off": "bad", "stopped-by-signal": "bad",
+}  # fmt: skip
+_COUNTS = ("waiting", "delayed", "reserved", "failed", "timeout")
+_HEAD = ("NAME", "PID", "STATE", "UP", "HANDLED", "RSS", "RESTARTS")
+_INDENT = "  "
+
+
+def lines(document: dict[str, Any]) -> Iterator[str]:
+    """Return the lines of `procqueue status`."""
+    yield from _master(document["master"], document["scheduler"])
+    for name, queue in document["queues"].items():
+        yield ""
+        yield from _queue(name, queue)
+    if document["problems"]:
+        yield ""
+        yield marked("problems", "bad")
+        for problem in document["problems"]:
+            yield from _wrapped(f"{problem['about']}: {problem['text']} (since {problem['since']})", _INDENT)
+
+
+def _master(master: dict[str, Any], scheduler: dict[str, Any]) -> Iterator[str]:
+    yield (
+        f"procqueue {plain(master['version'])}  {_state(master['state'])}  pid {master['pid']}"
+        f"  up {_span(master['uptime'])}"
+    )
+    changed = "  (changed since the start: stop and start to apply)" if master["file_newer"] else ""
+    yield from _wrapped(f"config {master['config']}{changed}", "")
+    if scheduler["state"] != "ready":
+        yield f"scheduler {_state(scheduler['state'])}"
+
+
+def _queue(name: str, queue: dict[str, Any]) -> Iterator[str]:
+    yield f"{plain(name)}  {_state(queue['state'])}  {queue['ready']}/{queue['wanted']} ready"
+    counts = queue["counts"]
+    shown = [*_COUNTS, *(("inbox",) if counts.get("inbox") else ())]
+    yield _INDENT + "  ".join(f"{word} {_count(counts.get(word))}" for word in shown)
+    if not queue["consumers"]:
+        return
+    head, *rows = table(
+        _HEAD, [_row(one) for one in queue["consumers"]], right=("PID", "UP", "HANDLED", "RSS")
+    )
+    yield _INDENT + head
+    for line, one in zip(rows, queue["consumers"], strict=True):
+        yield from _consumer(_INDENT + line, one)
+
+
+def _row(one: dict[str, Any]) -> tuple[object, ...]:
+    return (
+        one["name"], one["pid"] or "-", one["state"], _span(one["uptime"]) if one["pid"] else "-",
+        one["handled"],        format_bytes(one["rss"]) if one["rss"] else "-", one["restarts"],
+    )  # fmt: skip
+
+
+def _consumer(line: str, one: dict[str, Any]) -> Iterator[str]:
+    """Yield the consumer's line, and what it does or why it does not, beside it if that fits, else below."""
+    notes = [f"{plain(run['task'])} {_span(run['seconds'])}" for run in one["running"]]
+    if one["why"]:
+        notes.append(one["why"])
+    elif not one["running"] and one["last_exit"]:
+        notes.append(_last_exit(one["last_exit"]))
+    if one["next_try"]:
+        notes.append(f"next try in {_span(one['next_try'])}")
+    before, state, after = line.rpartition(
+        one["state"]
+    )  # the name, which stands before, may hold the word too
+    marked_line = before + _state(state) + after
+    if len(notes) == 1 and len(line) + 2 + len(plain(notes[0])) <= width():
+        yield f"{marked_line}  {plain(notes[0])}"
+        return
+    yield marked_line
+    for note in notes:
+        yield from _wrapped(note, _INDENT * 3)
+
+
+def _last_exit(last: dict[str, Any]) -> str:
+    how = f", signal {last['signal']}" if last["signal"] else ""
+    if last["code"]:
+        how = f", code {last['code']}"
+    return f"last exit: {last['reason']}{how}"
+
+
+def _wrapped(text: str, indent: str) -> list[str]:
+    return wrap(plain(text), width(), initial_indent=indent, subsequent_indent=indent + "  ")
+
+
+def _state(word: str) -> str:
+    return marked(plain(word), _MOODS.get(word, ""))
+
+
+def _count(number: int | None) -> str:
+    return "?" if number is None else str(number)
+
+
+def _span(seconds: float) -> str:
+    return format_seconds(seconds if seconds < 10 else round(seconds))
