@@ -53,8 +53,10 @@ class Project:
             self.master = subprocess.Popen(
                 [
                     sys.executable,
+                    "-m",
+                    "procqueue",
+                    "start",
                     "-c",
-                    "import sys; from procqueue.config import load; from procqueue.process.launch import launch; sys.exit(launch(load(sys.argv[1])))",
                     str(self.config),
                     *arguments,
                 ],
