@@ -6,7 +6,15 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent / "procqueue"
 
 #: From the top down; a module may import its own layer and those below it.
-LAYERS = (("cli",), ("web", "demo"), ("process",), ("tasks", "producer"), ("drivers",), ("config",), ("core",))
+LAYERS = (
+    ("cli",),
+    ("web", "demo"),
+    ("process",),
+    ("tasks", "producer"),
+    ("drivers",),
+    ("config",),
+    ("core",),
+)
 
 #: `import procqueue` names everything public, lazily; `python -m procqueue` is the command line.
 DOORS = {"procqueue/__init__.py", "procqueue/__main__.py"}
@@ -78,13 +86,26 @@ def test_no_module_is_imported_in_a_circle() -> None:
 
 
 def test_no_file_is_too_long() -> None:
-    long = {str(p.relative_to(ROOT)): n for p in modules() if (n := len(p.read_text().splitlines())) > LONGEST}
+    long = {
+        str(p.relative_to(ROOT)): n for p in modules() if (n := len(p.read_text().splitlines())) > LONGEST
+    }
 
     assert long == {}
 
 
 def test_the_core_touches_nothing_outside_itself() -> None:
-    forbidden = {"os", "time", "socket", "random", "secrets", "subprocess", "select", "signal", "threading", "pathlib"}
+    forbidden = {
+        "os",
+        "time",
+        "socket",
+        "random",
+        "secrets",
+        "subprocess",
+        "select",
+        "signal",
+        "threading",
+        "pathlib",
+    }
     touching = []
     for path in (ROOT / "core").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

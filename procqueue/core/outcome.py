@@ -24,7 +24,7 @@ class Outcome:
     """How one run ended.
 
     `final`: no further attempt, whatever the policy says (Fail, fail_on, m.fail).
-    `after_s`: the delay in seconds that the handler asked for (Retry, m.release); None leaves it to the policy.
+    `after_s`: the delay (seconds) that the handler asked for (Retry, m.release); None: the policy's.
     """
 
     ending: Ending

@@ -47,7 +47,9 @@ def test_a_consumer_past_max_age_is_replaced_while_idle(make: Make) -> None:
     assert last["reason"] == "max_age" and last["code"] == 0
 
 
-def test_a_leaking_task_is_recycled_between_messages_and_none_is_interrupted(make: Make, url: str | None) -> None:
+def test_a_leaking_task_is_recycled_between_messages_and_none_is_interrupted(
+    make: Make, url: str | None
+) -> None:
     app = """
     leak = []
     @task(queue="q")
