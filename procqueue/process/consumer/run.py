@@ -102,10 +102,13 @@ class InlineExecutor:
             self._tell(held, outcome, verdict, prepared)
         if verdict.is_final:
             self._run_hook(held, ended, verdict, prepared, policy)
-        self._board.end(held.queue, held.slot, reservation.ticket, verdict.pack())
+        self._end(held, verdict)
+        return Settlement(reservation.id, reservation.ticket, verdict, record)
+
+    def _end(self, held: Held, verdict: Verdict) -> None:
+        self._board.end(held.queue, held.slot, held.reservation.ticket, verdict.pack())
         if self._maimed:
             raise Maimed("the handler closed the descriptors of its consumer")
-        return Settlement(reservation.id, reservation.ticket, verdict, record)
 
     def _run_hook(
         self, held: Held, ended: Ended, verdict: Verdict, prepared: Prepared | None, policy: Policy
@@ -141,7 +144,7 @@ class InlineExecutor:
             if task is not None and not self._call_hook_under_alarm(task, failure, one.ticket, policy):
                 tried = one.counters.crashes + 1 >= policy.max_crashes
                 verdict = ACK if tried else Verdict(Kind.RELEASE, Charge.CRASH)
-        self._board.end(held.queue, held.slot, one.ticket, verdict.pack())
+        self._end(held, verdict)
         return Settlement(one.id, one.ticket, verdict)
 
     def _call_hook_under_alarm(
@@ -173,11 +176,11 @@ class InlineExecutor:
         signal.setitimer(signal.ITIMER_REAL, 0)
         if os.getpid() != self._pid:
             os._exit(0)  # the handler forked, and its child has come back here: it owns nothing
-        self._interrupts.catch(self._on_alarm)
         try:
+            self._interrupts.catch(self._on_alarm)
             os.fchdir(self._home)
             self._maimed = os.fstat(self._interrupts.lifeline.fileno()).st_ino != self._lifeline
-        except OSError:
+        except (OSError, ValueError):  # closed; or the number is now that of something else
             self._maimed = True
         for fd in (0, 1, 2):
             _keep_open(fd)
