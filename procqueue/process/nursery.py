@@ -133,7 +133,7 @@ class Nursery:
         self.sweep()
         if result is None or result.si_code == os.CLD_EXITED:
             return Exited(result.si_status if result else 0, None)
-        return Exited(None, signal.Signals(result.si_status).name.removeprefix("SIG"))
+        return Exited(None, _name_of(result.si_status))
 
     def sweep(self) -> None:
         """Kill the orphans that dead children left to us, and reap all of them (we are their subreaper)."""
@@ -171,6 +171,13 @@ def cause_of(reason: Reason, killed: bool) -> Cause:
     if reason is Reason.MEMORY_HARD:
         return Cause.MEMORY
     return Cause.CRASH if reason in UNCAUSED else Cause.STOPPED
+
+
+def _name_of(signum: int) -> str:
+    try:
+        return signal.Signals(signum).name.removeprefix("SIG")
+    except ValueError:  # one of the thirty real-time signals, of which Python names two
+        return str(signum)
 
 
 def _reap(pid: int) -> bool:
