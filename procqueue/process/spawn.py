@@ -91,10 +91,9 @@ def _be_child(
         try:
             sys.stdout.flush()
             sys.stderr.flush()
-        except (OSError, ValueError):
-            pass
-        # No atexit, no finalizers: they belong to the master, whose memory this is a copy of.
-        os._exit(status)
+        finally:  # user code may have put anything in their place
+            # No atexit, no finalizers: they belong to the master, whose memory this is a copy of.
+            os._exit(status)
 
 
 def _close_all_but(keep: set[int]) -> None:
