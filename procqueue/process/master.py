@@ -85,6 +85,8 @@ class Master:
         for client in self._stop_clients:
             self._control.reply(client, answer)
         self._control.close()
+        for late in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            signal.signal(late, signal.SIG_IGN)  # it stops already; the exit code shall say so
         self._log.info("stopped", killed=",".join(self.news.killed) or "none")
         leave_state_dir(self.state)
         return Exit.FAILED if self._ended_badly else Exit.OK

@@ -42,6 +42,7 @@ def test_a_consumer_past_max_age_is_replaced_while_idle(make: Make) -> None:
     first = p.pids("q")
 
     p.wait_until(lambda: (pids := p.pids("q")) and not set(pids) & set(first), "a successor")
+    p.wait_until(lambda: not os.path.exists(f"/proc/{first[0]}"), "the old one to be gone")
 
     last = p.status()["queues"]["q"]["consumers"][0]["last_exit"]
     assert last["reason"] == "max_age" and last["code"] == 0
@@ -210,7 +211,6 @@ def test_a_second_term_ends_at_once_what_the_first_would_have_waited_for(make: M
 
     while master.poll() is None:
         master.send_signal(signal.SIGTERM)
-        p.wait_until(lambda: True, "a moment")
         os.sched_yield()
 
     assert master.returncode == 0
