@@ -39,8 +39,11 @@ VERBS = {
 }
 
 EXIT_CODES = """\
-Exit codes: 0 done, healthy   1 failed   2 usage   3 no master   4 degraded   5 timed out
-6 already running   69 driver unreachable   77 permission denied   78 bad configuration"""
+Exit codes:
+  0 done, healthy   1 failed      2 usage     3 no master           4 degraded
+  5 timed out       6 already running         69 driver unreachable
+  77 permission denied                        78 bad configuration
+"""
 
 
 class LazyGroup(click.Group):
@@ -76,11 +79,12 @@ class LazyGroup(click.Group):
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the exit codes as they stand."""
         formatter.write_paragraph()
-        for line in EXIT_CODES.splitlines():
-            formatter.write_text(line)
+        formatter.write(EXIT_CODES)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, subcommand_metavar="VERB ...", context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option("--version", "version", is_flag=True, is_eager=True, expose_value=False,
               callback=lambda ctx, _, asked: _show_version(ctx) if asked else None,
               help="Show the version and exit.")  # fmt: skip

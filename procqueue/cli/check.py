@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from procqueue.core.settings.model import Settings
 
 
-@verb()
+@verb
 @click.option("--connect", is_flag=True, help="Open the driver, too.")
 @click.option("--import", "import_", is_flag=True, help="Import the application, too.")
 def check(where: Where, connect: bool, import_: bool) -> Exit:

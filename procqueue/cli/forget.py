@@ -28,7 +28,7 @@ def _state(_ctx: click.Context, _param: click.Parameter, value: str | None) -> S
 _STATE_HELP = "waiting, delayed, failed or timeout."
 
 
-@verb()
+@verb
 @click.argument("queue", metavar="QUEUE")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--all", "everything", is_flag=True, help="All messages that do not run; wants --yes.")
@@ -50,7 +50,7 @@ def forget(
         return _remove(where, store, name, ids, state)
 
 
-@verb()
+@verb
 @click.argument("queue", metavar="QUEUE")
 @click.option("--state", metavar="S", required=True, callback=_state, help="Of which state: " + _STATE_HELP)
 @click.option("--yes", is_flag=True, help="Do not ask.")

@@ -11,7 +11,7 @@ from procqueue.core.exits import Exit
 from procqueue.core.message import State
 
 
-@verb()
+@verb
 @click.argument("queue", metavar="QUEUE")
 @click.option("--state", type=click.Choice([s.value for s in State]), help="Only those of one state.")
 @click.option("--limit", metavar="N", type=click.IntRange(1, 100_000), default=20, show_default=True,

@@ -84,11 +84,6 @@ def shared_options(function: F) -> F:
     return click.make_pass_decorator(Where, ensure=True)(function)  # type: ignore[return-value]
 
 
-def verb(name: str | None = None, **settings: Any) -> Callable[[Callable[..., Any]], click.Command]:
-    """Make a function a verb: `@verb()` above its own options and arguments."""
-
-    def decorate(function: Callable[..., Any]) -> click.Command:
-        command: click.Command = click.command(name, **settings)(shared_options(function))
-        return command
-
-    return decorate
+def verb(function: Callable[..., Any]) -> click.Command:
+    """Make a function a verb: `@verb` above its own options and arguments."""
+    return click.command(shared_options(function))

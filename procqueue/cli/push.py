@@ -15,7 +15,7 @@ from procqueue.core.exits import Exit
 _STDIN = "-"
 
 
-@verb()
+@verb
 @click.argument("task", metavar="TASK")
 @click.argument("arguments", nargs=-1, metavar="[ARG]... [k=v]... [k:=JSON]...")
 @click.option("--queue", metavar="Q", help="The queue; else the task's, default, or the only one.")

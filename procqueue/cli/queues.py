@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _COUNTS = ("waiting", "delayed", "reserved", "failed", "timeout", "inbox")
 
 
-@verb()
+@verb
 @click.argument("names", nargs=-1, metavar="[QUEUE]...")
 def queues(where: Where, names: tuple[str, ...]) -> Exit:
     """Show how many messages of each queue stand where, and how long the oldest has been waiting."""

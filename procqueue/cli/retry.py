@@ -11,7 +11,7 @@ from procqueue.core.exits import Exit
 from procqueue.core.message import State
 
 
-@verb()
+@verb
 @click.argument("queue", metavar="QUEUE")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--state", type=click.Choice(["failed", "timeout"]), default="failed", show_default=True,

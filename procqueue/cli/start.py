@@ -11,7 +11,7 @@ from procqueue.core.errors import ConfigError
 from procqueue.core.settings.model import Settings
 
 
-@verb()
+@verb
 @click.option("--only", metavar="NAME", multiple=True, help="Serve only this queue; may be repeated.")
 @click.argument("names", nargs=-1, metavar="")
 def start(where: Where, only: tuple[str, ...], names: tuple[str, ...]) -> int:

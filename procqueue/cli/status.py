@@ -17,7 +17,7 @@ from procqueue.process.ask import ask
 _HEALTHY = {"ok", "paused", "draining", "disabled", "stopped"}
 
 
-@verb()
+@verb
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 def status(where: Where, names: tuple[str, ...]) -> Exit:
     """Show what runs, what waits, and what is wrong; only the queues NAME if any are given.

@@ -22,7 +22,7 @@ _SAY_EVERY = 10.0
 _LAST_STEP = 2.0
 
 
-@verb()
+@verb
 @click.option("--now", is_flag=True, help="Do not wait for what runs: kill it. Its messages are run again.")
 @click.argument("names", nargs=-1, metavar="")
 def stop(where: Where, now: bool, names: tuple[str, ...]) -> Exit:

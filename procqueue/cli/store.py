@@ -1,4 +1,4 @@
-"""The store that queue verbs work on: the configuration's, or that of PROCQUEUE_URL where there is no file."""
+"""The store that queue verbs work on: that of the file, or of PROCQUEUE_URL where there is no file."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _KEYS = ("max_attempts", "handle_timeout", "kill_after", "on_timeout", "max_crashes")
 
 
-@verb()
+@verb
 def tasks(where: Where) -> Exit:
     """Import the application and list its tasks, their queues and own options."""
     settings = where.settings()

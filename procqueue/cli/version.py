@@ -10,7 +10,7 @@ from procqueue.cli.output import print_json, show
 from procqueue.core.exits import Exit
 
 
-@verb()
+@verb
 def version(where: Where) -> Exit:
     """Show the versions of procqueue and of what it stands on."""
     import sqlite3

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from procqueue.process.consumer.burst import Burst
 
 
-@verb()
+@verb
 @click.argument("queues", nargs=-1, required=True, metavar="QUEUE...")
 @click.option("--once", is_flag=True, help="End after one message.")
 @click.option("--burst", is_flag=True, help="End when the queues are empty.")
