@@ -238,15 +238,14 @@ def _surplus(pool: Pool, roster: _Roster, now: float, doomed: set[str]) -> Itera
 def _replaced(pool: Pool, roster: _Roster, doomed: set[str]) -> list[Child]:
     """Return as many as the pool can spare without falling below its count of those that are ready."""
     old = [c for c in roster.old if c.id not in doomed]
-    young = [c for c in roster.young if c.id not in doomed]
-    ready = [c for c in young if c.life is Life.READY]
+    ready = [c for c in roster.young if c.life is Life.READY and c.id not in doomed]
     # An old one that still starts does not work yet: it goes before the ones that do, and costs nothing.
     old.sort(key=lambda c: (c.life is Life.READY, c.spent is None, c.started))
-    scaled = sorted(ready, key=lambda c: -c.index)[: max(0, len(roster.young) - pool.count)]
+    ready.sort(key=lambda c: -c.index)
     spare = len(old) + len(ready) - pool.count
-    if pool.surge == 0 and old and spare == 0 and len(ready) == len(young):
+    if pool.surge == 0 and old and spare == 0:
         spare = 1  # no room for a successor beside it: it makes place first
-    return (old + scaled)[: max(0, spare)]
+    return (old + ready)[: max(0, spare)]
 
 
 def _why(pool: Pool, child: Child) -> Reason:
