@@ -209,6 +209,13 @@ def test_s10_those_that_started_before_the_failure_belong_to_its_round() -> None
     assert book.pulse("emails").start_at(1) == 105.0
 
 
+def test_s10_a_later_failure_of_a_round_does_not_shorten_its_delay() -> None:
+    two = replace(ONE, id="two")
+    book = book_of(crash("one", 101.0, draw=0.75), crash("two", 101.01, draw=0.0), children=(ONE, two))
+
+    assert book.pulse("emails").start_at(1) == pytest.approx(102.15)
+
+
 def test_s10_the_next_one_that_finishes_a_message_ends_the_back_off() -> None:
     second = replace(ONE, id="second")
     book = book_of(crash("one", 101.0), children=(ONE, second))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from procqueue.core.book import Life, Reason
+from procqueue.core.book import Life, OverMemory, Reason, apply
 from procqueue.core.plan import Phase, Pool
 from tests.histories.simulator import (
     Master,
@@ -261,6 +261,25 @@ def test_one_that_is_killed_in_this_pass_is_not_the_reason_to_send_its_predecess
     assert master.ready() == ["emails:0"]
 
 
+def test_nor_is_one_that_is_killed_itself_the_one_that_could_be_spared() -> None:
+    master = running(2, surge=2)
+    master.at(10, spent("emails:0"), spent("emails:1", Reason.MAX_AGE))
+
+    assert master.at(11, ready("emails:1/2"), overdue("emails:1")) == [
+        "kill emails:1 timeout",
+    ]
+    assert master.ready() == ["emails:0", "emails:1/2"]
+    assert master.at(12, ready("emails:0/2")) == ["stop emails:0 max_messages by 37"]
+
+
+def test_without_surge_from_now_on_a_successor_that_is_on_its_way_is_kept() -> None:
+    master = running(1)
+    master.at(2, spent("emails:0"))
+
+    assert master.wants(pool(master, "emails", surge=0)) == ["stop emails:0 max_messages by 27"]
+    assert master.at(3, ready("emails:0/2"), died("emails:0")) == []
+
+
 # Scaling.
 
 
@@ -488,6 +507,30 @@ def test_s3_a_second_reload_sends_the_first_canary_away() -> None:
     assert master.ready() == ["emails:0", "emails:1"]
 
 
+def test_s3_a_canary_that_is_killed_proves_nothing_however_long_it_takes_to_die() -> None:
+    master = running(1)
+    reload(master, 2)
+
+    assert master.at(2, ready("emails:0/2"), over_memory("emails:0/2")) == [
+        "kill emails:0/2 memory_hard",
+        "fork emails:0/3 of 2",
+    ]
+    assert master.at(10, loaded("emails:0/3")) == []
+    assert master.book.proved == {"emails": 1}
+
+
+def test_s3_a_reload_while_another_one_is_rolling_replaces_nobody_before_it_is_proved() -> None:
+    master = running(2)
+    reload(master, 2)
+    master.at(2, ready("emails:0/2"))
+    assert master.at(3) == ["prove emails 2", "stop emails:0 reload by 28", "fork emails:1/2 of 2"]
+
+    assert reload(master, 3) == ["stop emails:1/2 scale by 28", "fork emails:0/3 of 3"]
+    assert master.ready() == ["emails:1", "emails:0/2"]
+    assert master.at(4, ready("emails:0/3")) == []
+    assert master.at(5) == ["prove emails 3", "stop emails:1 reload by 30", "fork emails:1/3 of 3"]
+
+
 def test_a_reload_before_anything_was_proved_replaces_those_that_hang_in_their_start() -> None:
     master = Master(Pool("emails", 2))
     master.settle()
@@ -553,6 +596,14 @@ def test_a_crash_during_the_stop_is_not_replaced() -> None:
     assert master.at(2, died("emails:0", Reason.CRASH)) == []
     assert master.at(3, died("emails:1")) == []
     assert master.finished
+
+
+def test_a_stop_does_not_speak_to_those_that_are_killed() -> None:
+    master = running(2)
+    master.at(2, overdue("emails:0"))
+    master.book = apply(master.book, OverMemory("emails:1"))
+
+    assert sorted(master.stop()) == ["kill emails:1 memory_hard", "stop emails:0/2 stop by 27"]
 
 
 def test_a_second_stop_kills_at_once() -> None:

@@ -140,6 +140,9 @@ class Master:
                 assert action.id in self.book.children, f"{action} of nobody"
                 assert (type(action), action.id) not in self._told, f"{action} asked twice"
                 self._told.add((type(action), action.id))
+            if isinstance(action, Stop):
+                assert not self.book.children[action.id].killed, f"{action} of one that is killed"
+                assert (Kill, action.id) not in self._told, f"{action} of one that is killed"
         if self.wanted.phase is Phase.RUN:
             for pool in self.wanted.pools:
                 self._check_capacity(pool, decision)
