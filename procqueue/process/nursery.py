@@ -96,7 +96,11 @@ class Nursery:
         return kept.board
 
     def stop(self, kept: Kept) -> None:
-        """Ask it to finish and leave. CONT, because a stopped process hears nothing."""
+        """Ask it to finish and leave, in two ways: the signal is quick, but may be eaten by user code.
+
+        CONT, because a stopped process hears nothing.
+        """
+        kept.lifeline.say("stop")
         kernel.send(kept.pid, signal.SIGTERM)
         kernel.send(kept.pid, signal.SIGCONT)
 

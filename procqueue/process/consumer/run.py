@@ -182,6 +182,8 @@ class InlineExecutor:
             self._maimed = os.fstat(self._interrupts.lifeline.fileno()).st_ino != self._lifeline
         except (OSError, ValueError):  # closed; or the number is now that of something else
             self._maimed = True
+        if not self._maimed:
+            self._interrupts.hear()
         for fd in (0, 1, 2):
             _keep_open(fd)
 

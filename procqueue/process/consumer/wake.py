@@ -18,6 +18,8 @@ class Interrupts:
         self.lifeline = lifeline
         self.stopping = False
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(lifeline.fileno(), select.POLLIN)
 
     def catch(self, on_alarm: Callable[[int, FrameType | None], None]) -> None:
         """Let signals in, and let them end a wait; after each message again: user code changes all of it."""
@@ -42,9 +44,14 @@ class Interrupts:
             os.read(self._read, 4096)
         except BlockingIOError:
             pass
-        self.lifeline.hear()
-        if self.lifeline.ended:
-            self.stopping = True
+        self.hear()
+
+    def hear(self) -> None:
+        """Take in what the master says; called after each message too, for user code may eat a signal."""
+        if self._poll.poll(0):
+            said = [message["say"] for message in self.lifeline.hear()]
+            if "stop" in said or self.lifeline.ended:
+                self.stopping = True
 
     def wait(self, seconds: float) -> None:
         """Sleep for at most `seconds`, less if something interrupts."""
