@@ -1,4 +1,4 @@
-"""Handlers misbehave: they leave, fork, close, change and hold what is ours. The next message must not notice."""
+"""Handlers misbehave: they leave, fork, close and keep what is ours. The next message must not notice."""
 
 import os
 import re
