@@ -50,10 +50,11 @@ def test_d7_what_the_board_never_saw_was_not_begun(cause: Cause) -> None:
     assert fates([ONE], {}, cause) == {11: NOT_BEGUN}
 
 
+@pytest.mark.parametrize("code", [Code.ENDED, Code.SETTLED])
 @pytest.mark.parametrize("ended", [ACK, RETRIED, KILLED, DEAD_FOR_GOOD])
 @pytest.mark.parametrize("cause", [*Cause])
-def test_d7_finished_but_unsettled_is_settled_not_repeated(ended: Verdict, cause: Cause) -> None:
-    assert fates([ONE], board(slot(11, Code.ENDED, ended)), cause, overdue=11) == {
+def test_d7_finished_but_unsettled_is_settled_not_repeated(code: Code, ended: Verdict, cause: Cause) -> None:
+    assert fates([ONE], board(slot(11, code, ended)), cause, overdue=11) == {
         11: Fate(ended, begun=True, owes=False)
     }
 
@@ -82,7 +83,7 @@ def test_d7_those_that_ran_beside_each_other_are_suspected(cause: Cause) -> None
     assert fates([ONE, TWO], board(RUNNING, BESIDE), cause) == {11: begun(SUSPECTED), 12: begun(SUSPECTED)}
 
 
-@pytest.mark.parametrize("code", [Code.HELD, Code.ENDED, Code.OWING, Code.TAKEN])
+@pytest.mark.parametrize("code", [Code.HELD, Code.ENDED, Code.SETTLED, Code.OWING, Code.TAKEN])
 def test_d7_one_that_only_waited_or_had_ended_does_not_share_the_blame(code: Code) -> None:
     found = fates([ONE, TWO], board(RUNNING, slot(12, code)), Cause.CRASH)
 
@@ -160,4 +161,5 @@ def test_s7_the_codes_on_boards_keep_their_numbers() -> None:
         ("TAKEN", 3),
         ("OWING", 4),
         ("ENDED", 5),
+        ("SETTLED", 6),
     ]
