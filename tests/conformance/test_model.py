@@ -13,7 +13,14 @@ from dataclasses import dataclass, field
 import hypothesis.strategies as st
 import pytest
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from procqueue.core.errors import Gone
 from procqueue.core.message import TRANSITIONS, Charge, Counters, Reservation, State
@@ -24,12 +31,14 @@ from tests.conformance import playing
 from tests.conformance.playing import DAY_MS, HOST
 from tests.conformance.stores import QUEUE, new_store
 
+ENDED = [State.FAILED, State.TIMEOUT]
 IDS = [f"m{number}" for number in range(8)]
 STEPS = settings(
     max_examples=100,
     stateful_step_count=40,
     deadline=None,
     database=None,
+    report_multiple_bugs=False,
     suppress_health_check=list(HealthCheck),
 )
 
@@ -106,9 +115,23 @@ class Verbs(RuleBasedStateMachine):
         self.producer.push(QUEUE, entries)
         playing.wait_due(self.scheduler)
 
+    @rule(number=who, count=st.integers(1, 5))
+    def take(self, number: int, count: int) -> None:
+        self._turn(number, [], [], count)
+
+    @precondition(lambda self: any(self.held))
+    @rule(data=st.data())
+    def settle_all(self, data: st.DataObject) -> None:
+        for number, held in enumerate(self.held):
+            self._turn(number, *self._draw_settlements(data, list(held), everything=True), 0)
+
     @rule(number=who, data=st.data(), count=st.integers(0, 3))
     def turn(self, number: int, data: st.DataObject, count: int) -> None:
-        chosen, settlements = self._draw_settlements(data, self.held[number] + self.past[-3:])
+        self._turn(number, *self._draw_settlements(data, self.held[number] + self.past[-3:]), count)
+
+    def _turn(
+        self, number: int, chosen: list[Reservation], settlements: list[Settlement], count: int
+    ) -> None:
         refused = sorted(one.ticket for one in chosen if not self._owns(number, one))
         self._settle(number, chosen, settlements)
         expected = self._head(count)
@@ -135,6 +158,8 @@ class Verbs(RuleBasedStateMachine):
     def die(self, number: int, data: st.DataObject) -> None:
         name, count = self.names[number], len(self._owned(number))
         chosen, settlements = self._draw_settlements(data, self.held[number])
+        chosen.sort(key=lambda one: one.ticket)  # as the scheduler was told by `owned`
+        settlements.sort(key=lambda one: one.ticket)
         self._settle(number, chosen, settlements)
         self._return(self._owned(number))
 
@@ -153,7 +178,8 @@ class Verbs(RuleBasedStateMachine):
 
         self._register(number)
 
-    @rule(ids=some_ids, state=st.sampled_from([State.FAILED, State.TIMEOUT]))
+    @precondition(lambda self: any(one.state in ENDED for one in self.kept.values()))
+    @rule(ids=some_ids, state=st.sampled_from(ENDED))
     def retry(self, ids: list[str], state: State) -> None:
         found = [id for id in dict.fromkeys(ids) if id in self.kept and self.kept[id].state is state]
         for id in found:
@@ -162,6 +188,7 @@ class Verbs(RuleBasedStateMachine):
 
         assert self.scheduler.retry(QUEUE, state, ids) == found
 
+    @precondition(lambda self: len(self.kept) > 6)
     @rule(ids=some_ids)
     def forget(self, ids: list[str]) -> None:
         expected = {id: self.kept[id].state if id in self.kept else None for id in ids}
@@ -171,6 +198,7 @@ class Verbs(RuleBasedStateMachine):
 
         assert self.scheduler.forget(QUEUE, ids) == expected
 
+    @precondition(lambda self: len(self.kept) > 6)
     @rule(state=st.sampled_from([state for state in State if state is not State.RESERVED]))
     def clear(self, state: State) -> None:
         ids = [id for id, one in self.kept.items() if one.state is state]
@@ -236,10 +264,11 @@ class Verbs(RuleBasedStateMachine):
         return sorted(owned, key=lambda id: self.kept[id].ticket)
 
     def _draw_settlements(
-        self, data: st.DataObject, among: Sequence[Reservation]
+        self, data: st.DataObject, among: Sequence[Reservation], *, everything: bool = False
     ) -> tuple[list[Reservation], list[Settlement]]:
         unique = list({one.ticket: one for one in among}.values())
-        chosen = data.draw(st.lists(st.sampled_from(unique), unique=True)) if unique else []
+        some = st.permutations(unique) if everything else st.lists(st.sampled_from(unique), unique=True)
+        chosen = data.draw(some) if unique else []
         settlements = []
         for one in chosen:
             verdict = data.draw(verdicts)
