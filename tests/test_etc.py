@@ -1,0 +1,107 @@
+"""etc/queues.toml: all keys there are stand in it, with their real defaults, and it runs as it stands."""
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+import tomli
+
+from procqueue.config import load
+from procqueue.core.settings.keys import DRIVER, LOGGING, MASTER, QUEUE, TOP, Keys
+from procqueue.core.settings.model import QueueSettings
+
+ROOT = Path(__file__).parent.parent
+FILE = ROOT / "etc" / "queues.toml"
+TABLES = {"": TOP, "driver": DRIVER, "master": MASTER, "logging": LOGGING, "defaults": QUEUE}
+
+_ASSIGNMENT = re.compile(r"(#?)([a-z_]+) = (.+)")
+
+
+def lines_of(table: str) -> list[tuple[bool, str, str]]:
+    """Return (is an example, key, the line without its leading #) for each assignment in a table."""
+    found = []
+    inside = ""
+    for line in FILE.read_text().splitlines():
+        if header := re.match(r"\[(.+?)\]", line):
+            inside = header[1]
+        elif inside == table and (match := _ASSIGNMENT.fullmatch(line)):
+            found.append((match[1] == "#", match[2], line.removeprefix("#")))
+    return found
+
+
+def with_defaults(folder: Path, text: str) -> QueueSettings:
+    """Return the queue `plain` of a file with this text; the file lies where etc/queues.toml would."""
+    (folder / "etc").mkdir()
+    file = folder / "etc" / "queues.toml"
+    file.write_text(text)
+    return load(str(file), {}).queues["plain"]
+
+
+def test_it_loads_without_a_warning_and_its_root_is_the_checkout() -> None:
+    settings = load(str(FILE), {})
+
+    assert settings.warnings == ()
+    assert settings.root == settings.path == str(ROOT)
+    assert settings.nothing_to_run() is None
+
+
+@pytest.mark.parametrize(("table", "keys"), TABLES.items())
+def test_every_key_that_is_read_stands_in_it_and_no_other(table: str, keys: Keys) -> None:
+    written = [key for _, key, _ in lines_of(table)]
+
+    assert sorted(written) == sorted(key.name for key in keys.values() if key.read is not None)
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_key_has_its_line_of_comment(table: str) -> None:
+    assert [line for _, _, line in lines_of(table) if "#" not in line] == []
+
+
+@pytest.mark.parametrize(("table", "keys"), TABLES.items())
+def test_what_is_commented_out_is_marked_as_an_example_and_would_be_accepted(table: str, keys: Keys) -> None:
+    for is_example, key, line in lines_of(table):
+        assert is_example == ("# e.g." in line), line
+        if is_example:
+            reader = keys[key].read
+            assert reader is not None
+            reader(tomli.loads(line)[key])
+
+
+def test_what_it_says_of_driver_master_and_logging_are_the_defaults(tmp_path: Path) -> None:
+    settings = load(str(FILE), {})
+    (tmp_path / "plain.toml").write_text(f'app = ["any"]\nroot = "{ROOT}"\n[queues.plain]\n')
+    plain = load(str(tmp_path / "plain.toml"), {})
+
+    assert (settings.driver, settings.master, settings.logging_level) == (
+        plain.driver, plain.master, plain.logging_level,
+    )  # fmt: skip
+    assert (settings.root, settings.path) == (plain.root, plain.path)
+
+
+def test_what_it_says_under_defaults_are_the_defaults(tmp_path: Path) -> None:
+    text, _, _ = FILE.read_text().partition("[queues.")
+
+    queue = with_defaults(tmp_path, text + "[queues.plain]\n")
+
+    assert queue == QueueSettings("plain")
+
+
+def test_each_default_is_checked_by_the_test_above(tmp_path: Path) -> None:
+    # A key that the model did not have would slip through the comparison.
+    told = {key for is_example, key, _ in lines_of("defaults") if not is_example}
+
+    assert told == {field.name for field in fields(QueueSettings)} - {"name", "app", "serves"}
+    assert with_defaults(tmp_path, 'app = ["any"]\n[queues.plain]\nsurge = 2\n') == replace(
+        QueueSettings("plain"), surge=2
+    )
+
+
+def test_a_comment_names_the_values_that_a_choice_takes() -> None:
+    lines = {key: line for table in TABLES for _, key, line in lines_of(table)}
+
+    for key, words in {
+        "on_timeout": ("retry", "park", "fail"), "after_timeout": ("recycle", "keep"),
+        "level": ("debug", "info", "warning", "error"), "durability": ("fsync", "normal"),
+    }.items():  # fmt: skip
+        assert all(word in lines[key] for word in words), key
