@@ -278,6 +278,8 @@ class Master:
                 self.news.problem(kept.pool, f"cannot import the application: {message['error']}")
             case "problem":
                 self.news.problem(kept.pool, message["text"])
+            case "solved":
+                self.news.solved(kept.pool)
 
     def _hear_scheduler(self, kept: Kept, message: dict[str, Any]) -> None:
         match message["say"]:
@@ -328,8 +330,6 @@ class Master:
             )
         else:
             self._log.info("left", name=kept.name, pid=kept.pid, reason=reason)
-        if self.book.pulse(kept.pool).loops(time.monotonic()):
-            self.news.problem(kept.pool, "its consumers die again and again; see last_exit")
         if kept.pool != SCHEDULER:
             detail = {**kept.detail, **exited.facts()}
             cause = cause_of(reason, child.killed)

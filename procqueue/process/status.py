@@ -29,14 +29,25 @@ def status(master: Master) -> dict[str, Any]:
         "v": 1,
         "master": _master(master, now),
         "scheduler": _scheduler(master, now),
-        "problems": [
-            {"about": about, "text": text, "since": _moment(since)}
-            for about, (text, since) in master.news.problems.items()
-        ],
+        "problems": _problems(master, now),
         "counts_at": _moment(master.news.counts_at) if master.news.counts_at else None,
         "queues": queues,
         "processes": {},
     }
+
+
+def _problems(master: Master, now: float) -> list[dict[str, Any]]:
+    """Return what somebody should look at: what was told, and pools that die again and again."""
+    told = [
+        {"about": about, "text": text, "since": _moment(since)}
+        for about, (text, since) in master.news.problems.items()
+    ]
+    for pool in master.queues:
+        if master.book.pulse(pool).loops(now):
+            first = time.time() - (now - master.book.pulse(pool).deaths[0])
+            text = "its consumers die again and again; last_exit says how"
+            told.append({"about": pool, "text": text, "since": _moment(first)})
+    return told
 
 
 def _master(master: Master, now: float) -> dict[str, Any]:
@@ -104,9 +115,10 @@ def _queue_state(master: Master, name: str, wanted: int, ready: int) -> str:
         return "stopped"
     if master.phase is not Phase.RUN:
         return "stopping" if master.book.of(name) else "stopped"
+    troubled = name in master.news.problems or master.book.pulse(name).loops(time.monotonic())
     if ready >= wanted:
-        return "degraded" if name in master.news.problems else "ok"
-    return "degraded" if master.was_ready or name in master.news.problems else "starting"
+        return "degraded" if troubled else "ok"
+    return "degraded" if troubled or master.was_ready else "starting"
 
 
 def _consumer(master: Master, kept: Kept, now: float) -> dict[str, Any]:

@@ -80,6 +80,7 @@ class Consumer:
         self._limits = Limits(queue, random.random())
         self._stint = Stint(burst, identity.consumer, identity.host) if burst else None
         self._spent: Reason | None = None
+        self._troubled = False  # the driver refused what should have worked, and the master was told
         self._full = False  # takes nothing more: waits for its successor
 
     def run(self) -> int:
@@ -225,7 +226,11 @@ class Consumer:
         pause = 0.05
         while True:
             try:
-                return do()
+                answer = do()
+                if self._troubled:
+                    self._troubled = False
+                    self._lifeline.say("solved")
+                return answer
             except DriverUnavailable as error:
                 if pause == 0.05:
                     self._log.warning("driver_away", text=str(error), retry="until it is back")
@@ -234,6 +239,7 @@ class Consumer:
             except DriverError as error:
                 self._log.error("driver_refuses", text=str(error))
                 self._lifeline.say("problem", text=str(error))
+                self._troubled = True
             self._interrupts.wait(pause * (1 + 0.2 * random.random()))
             if self._interrupts.stopping:
                 return None
