@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from procqueue.core.errors import Gone, Unknown
+from procqueue.core.errors import DriverUnavailable, Gone, Unknown
 from procqueue.core.message import NOTICE_MARK, Counts, Owned, State, Stored
 from procqueue.core.outcome import Ending
 from procqueue.core.record import Record
@@ -167,7 +167,10 @@ class SqliteDriver:
     def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
         """Sleep until a token came (True), one of `also` is readable or the time is over."""
         self._link.gate_of_this_process()
-        return self._wake.wait(queues, seconds, also)
+        try:
+            return self._wake.wait(queues, seconds, also)
+        except OSError as error:  # no FIFO can be made or opened
+            raise DriverUnavailable(f"cannot wait beside {self._link.path!r}: {error}") from error
 
     # the scheduler
 
