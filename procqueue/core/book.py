@@ -304,12 +304,24 @@ def _buried(book: Book, event: Died) -> Book:
     deaths = book.pulse(child.pool).deaths
     if event.reason in UNCAUSED:
         deaths = (*(at for at in deaths if event.at - at < LOOP_WINDOW), event.at)
-        if event.reason is not Reason.CRASH or not _has_stood(book, child, event.at):
-            failed = starts.get(child.generation, CALM)
-            failed = _failed(failed, child.started, event.at, event.delay_max, event.draw)
-            starts = {**starts, child.generation: failed}
+    if _failed_to_start(book, child, event):
+        starts = _with_failed_start(starts, child, event)
     rest = {id: other for id, other in book.children.items() if id != child.id}
     return _with_pulse(replace(book, children=rest), child.pool, starts=starts, deaths=deaths)
+
+
+def _with_failed_start(starts: Mapping[int, Backoff], child: Child, event: Died) -> Mapping[int, Backoff]:
+    failed = starts.get(child.generation, CALM)
+    return {
+        **starts,
+        child.generation: _failed(failed, child.started, event.at, event.delay_max, event.draw),
+    }
+
+
+def _failed_to_start(book: Book, child: Child, event: Died) -> bool:
+    if event.reason in (Reason.CRASH, Reason.MEMORY_HARD):
+        return not _has_stood(book, child, event.at)
+    return event.reason in UNCAUSED
 
 
 def _has_stood(book: Book, child: Child, now: float) -> bool:

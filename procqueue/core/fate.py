@@ -60,14 +60,20 @@ class Fate:
 
 
 def fates(
-    owned: Sequence[Owned], board: Mapping[int, Slot] | None, cause: Cause, overdue: int | None = None
+    owned: Sequence[Owned],
+    board: Mapping[int, Slot] | None,
+    cause: Cause,
+    overdue: int | None = None,
+    *,
+    begins_once: bool = False,
 ) -> dict[int, Fate]:
     """Return ticket → fate for everything in `owned`.
 
-    `board`: ticket → slot, None if there is no board. `overdue`: the ticket whose deadline was enforced.
+    `board`: ticket → slot, None if there is no board: then the queue's settings hold, of which `begins_once`
+    is what counts (Policy.begins_once). `overdue`: the ticket whose deadline was enforced.
     """
     if board is None:
-        return {one.ticket: lost(one.counters) for one in owned}
+        return {one.ticket: lost(one.counters, begins_once=begins_once) for one in owned}
     running = [o.ticket for o in owned if o.ticket in board and board[o.ticket].code is Code.RUNNING]
     return {
         one.ticket: _fate(one, board.get(one.ticket), cause, overdue, alone=len(running) == 1)
@@ -75,9 +81,9 @@ def fates(
     }
 
 
-def lost(counters: Counters) -> Fate:
+def lost(counters: Counters, *, begins_once: bool = False) -> Fate:
     """Return the fate of a message of which only the owner is known: its host, or its board, is gone."""
-    if counters.suspects + 1 >= MAX_SUSPECTS:
+    if begins_once or counters.suspects + 1 >= MAX_SUSPECTS:
         return Fate(Verdict(Kind.FAIL, Charge.SUSPECT), begun=True, owes=True)
     return Fate(SUSPECTED, begun=True, owes=False)
 

@@ -8,7 +8,7 @@ neither scheduler nor undertaker needs the application (law S7). Randomness come
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Protocol, assert_never
 
 from procqueue.core.message import Charge, Counters
 from procqueue.core.outcome import Ending, Outcome
@@ -37,7 +37,23 @@ class Policy:
     @property
     def begins_once(self) -> bool:
         """True if the message must not be begun a second time, whatever ends the first run."""
-        return self.max_attempts == 1 and self.max_crashes == 1 and self.on_timeout is OnTimeout.FAIL
+        return begins_once(self)
+
+
+class _Limits(Protocol):
+    """What a policy and a queue's settings have in common."""
+
+    @property
+    def max_attempts(self) -> int: ...
+    @property
+    def max_crashes(self) -> int: ...
+    @property
+    def on_timeout(self) -> OnTimeout: ...
+
+
+def begins_once(limits: _Limits) -> bool:
+    """Return True for a policy, or a queue, whose messages must not be begun a second time."""
+    return limits.max_attempts == 1 and limits.max_crashes == 1 and limits.on_timeout is OnTimeout.FAIL
 
 
 def judge(outcome: Outcome, counters: Counters, policy: Policy, draw: float = 0.5) -> Verdict:

@@ -40,6 +40,8 @@ class Record:
     def decode(cls, line: bytes) -> Record:
         """Read what `encode` wrote; keys of a newer version are ignored. Raises ValueError."""
         document = json.loads(line)
+        if not isinstance(document, dict) or not document.keys() >= {"consumer", "ticket", "outcome"}:
+            raise ValueError(f"not a record: {line[:80]!r}")
         return cls(**{name: document[name] for name in cls.__slots__ if name in document})
 
 

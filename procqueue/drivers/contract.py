@@ -167,7 +167,7 @@ class Driver(Protocol):
         """Return one stored message."""
 
     def retry(self, queue: str, state: State, ids: Sequence[str]) -> list[str]:
-        """Make messages of `state` (failed, timeout) waiting with fresh counters; return those found there."""
+        """Make messages of `state` (failed, timeout) waiting with fresh counters; return those found."""
 
     def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
         """Remove messages that are not reserved; answer the state each had (None: not stored)."""

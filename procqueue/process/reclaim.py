@@ -7,7 +7,7 @@ the three together. Everything here may be repeated: the driver answers 0 the se
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,8 +47,10 @@ def board_path(boards: str, consumer: str) -> str:
     return f"{boards}/{consumer}.board"
 
 
-def reclaim(driver: Driver, boards: str, death: Death, log: Log) -> int:
+def reclaim(driver: Driver, boards: str, death: Death, once: Container[str], log: Log) -> int:
     """Settle everything that the dead consumer owned, in all queues it served; return how many there were.
+
+    `once`: the queues whose messages must not be begun twice; it counts where the board is lost.
 
     The board goes away at the very end: until then this can be interrupted and repeated.
     """
@@ -60,7 +62,7 @@ def reclaim(driver: Driver, boards: str, death: Death, log: Log) -> int:
     total = 0
     for queue in death.queues:
         slots = board.slots(queue) if board is not None else None
-        total += _reclaim_queue(driver, queue, death, slots, log)
+        total += _reclaim_queue(driver, queue, death, slots, queue in once, log)
     if board is not None:
         board.close()
     for leftover in (path, f"{path}.draft"):
@@ -71,9 +73,11 @@ def reclaim(driver: Driver, boards: str, death: Death, log: Log) -> int:
     return total
 
 
-def _reclaim_queue(driver: Driver, queue: str, death: Death, slots: dict[int, Slot] | None, log: Log) -> int:
+def _reclaim_queue(
+    driver: Driver, queue: str, death: Death, slots: dict[int, Slot] | None, once: bool, log: Log
+) -> int:
     owned = driver.owned(queue, death.consumer)
-    decided = fates(owned, slots, death.cause, death.overdue)
+    decided = fates(owned, slots, death.cause, death.overdue, begins_once=once)
     settlements = [_settlement(queue, one, decided[one.ticket], death) for one in owned]
     number = driver.reclaim(queue, death.consumer, settlements)
     if number:

@@ -18,6 +18,7 @@ from typing import Any
 from procqueue.core.errors import DriverError, DriverUnavailable, Newer
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
+from procqueue.core.policy import begins_once
 from procqueue.core.settings.model import Settings
 from procqueue.drivers.contract import MAX_ENTRIES, Driver
 from procqueue.drivers.opening import open_driver
@@ -48,6 +49,7 @@ class Scheduler:
         self._poke = poke
         self._log = Log("scheduler", settings.logging_level)
         self._queues = tuple(dict.fromkeys(q for s in settings.queues.values() for q in (s.name, *s.serves)))
+        self._once = {name for name, queue in settings.queues.items() if begins_once(queue)}
         self._living: dict[str, Living] = {}
         self._deaths: dict[str, Death] = {}
         self._take_back = TakeBack(boards, poke)
@@ -137,7 +139,7 @@ class Scheduler:
         return soonest
 
     def _reclaim(self, driver: Driver, death: Death) -> None:
-        reclaim(driver, self._boards, death, self._log)
+        reclaim(driver, self._boards, death, self._once, self._log)
         self._living.pop(death.consumer, None)
         self._take_back.forget(death.consumer)
         self._deaths.pop(death.consumer, None)

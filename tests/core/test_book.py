@@ -167,12 +167,20 @@ def test_s10_the_draw_spreads_a_delay_by_up_to_a_fifth(draw: float) -> None:
     assert 102.0 <= book.pulse("emails").start_at(1) <= 102.2
 
 
-@pytest.mark.parametrize("reason", sorted(set(Reason) - UNCAUSED))
+@pytest.mark.parametrize("reason", sorted(set(Reason) - UNCAUSED - {Reason.MEMORY_HARD}))
 def test_s10_a_death_that_we_caused_neither_counts_nor_delays(reason: Reason) -> None:
     pulse = book_of(crash("one", 101.0, reason)).pulse("emails")
 
     assert pulse.start_at(1) == -math.inf
     assert pulse.deaths == ()
+
+
+def test_s10_one_that_was_too_large_at_its_very_start_is_started_again_with_a_delay() -> None:
+    at_once = book_of(crash("one", 101.0, Reason.MEMORY_HARD)).pulse("emails")
+    later = book_of(Ready("one", 101.0), crash("one", 102.0, Reason.MEMORY_HARD)).pulse("emails")
+
+    assert at_once.start_at(1) == 102.0
+    assert later.start_at(1) == -math.inf
 
 
 def test_s10_one_that_was_ready_for_a_second_counts_but_does_not_delay() -> None:
