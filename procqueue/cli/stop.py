@@ -79,9 +79,11 @@ def _say_what_runs(state_dir: str) -> None:
         return
     consumers = [one for queue in status["queues"].values() for one in queue["consumers"]]
     busy = [(one["name"], run) for one in consumers for run in one["running"]]
-    say(
-        f"still waiting for {len(consumers)} consumers; procqueue stop --now, in another terminal, kills them"
-    )
+    if not consumers:
+        say("all consumers have left; waiting for the scheduler to settle the rest")
+        return
+    number = "1 consumer" if len(consumers) == 1 else f"{len(consumers)} consumers"
+    say(f"still waiting for {number}; procqueue stop --now, in another terminal, kills what runs")
     for name, run in busy[:10]:
         say(f"  {plain(name)} runs {plain(run['task'])} for {run['seconds']:.0f} s ({plain(run['id'])})")
 
