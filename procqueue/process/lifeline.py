@@ -12,7 +12,8 @@ import socket
 from typing import Any
 
 VERSION = 1
-_MAX = 128 * 1024
+#: What a socket buffer of the usual size (net.core.wmem_default) holds in one piece.
+_MAX = 192 * 1024
 
 
 def pair() -> tuple[Lifeline, Lifeline]:
@@ -35,10 +36,13 @@ class Lifeline:
         return self._end.fileno()
 
     def say(self, what: str, **facts: Any) -> bool:
-        """Send one message; False if the other end does not read, or is gone."""
+        """Send one message; False if the other end does not read, or is gone, or it is too large."""
+        message = json.dumps({"v": VERSION, "say": what, **facts}).encode()
+        if len(message) > _MAX:
+            return False
         try:
-            self._end.send(json.dumps({"v": VERSION, "say": what, **facts}).encode())
-        except (BlockingIOError, OSError):
+            self._end.send(message)
+        except OSError:
             return False
         return True
 
@@ -55,11 +59,22 @@ class Lifeline:
             if not data:
                 self.ended = True
                 break
-            message = json.loads(data)
-            if message.get("v") == VERSION:
+            message = _read(data)
+            if message is not None:
                 heard.append(message)
         return heard
 
     def close(self) -> None:
         """Give the descriptor back."""
         self._end.close()
+
+
+def _read(data: bytes) -> dict[str, Any] | None:
+    """Return the message in a datagram; None if it is none: user code can write to this descriptor too."""
+    try:
+        message = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(message, dict) or message.get("v") != VERSION or "say" not in message:
+        return None
+    return message
