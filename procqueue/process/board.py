@@ -116,7 +116,7 @@ class Board:
             if os.fstat(fd).st_size < _size(len(queues)):
                 raise NoBoard(f"{path}: cut short")
             return cls(path, fd, queues, identity)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             os.close(fd)
             raise NoBoard(f"{path}: {error}") from error
         except NoBoard:
@@ -315,7 +315,7 @@ class Board:
         text = bytes(self._bytes[at : at + _TEXT_BYTES]).split(b"\n")[0].decode("utf-8", "replace")
         began, _, rest = text.partition(" ")
         id, _, task = rest.partition(" ")
-        return [Running(id, task, int(began))] if began.isdigit() else []
+        return [Running(id, task, int(began))] if began.isdecimal() else []
 
     def _slot_offsets(self) -> range:
         first = _SLOTS_AT // 8

@@ -102,7 +102,7 @@ def _survivor(path: str) -> Survivor:
         return Survivor(
             str(identity["consumer"]), str(identity["pool"]), int(identity["index"]), pid, board.queues, pidfd
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise NoBoard(f"{path}: {error}") from error
 
 
