@@ -1,0 +1,282 @@
+"""The board: real files, shared by real processes that are killed and stopped in the middle (law S7)."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from procqueue.core.fate import Code
+from procqueue.core.verdict import ACK, INTERRUPTED, Charge, Kind, Verdict
+from procqueue.process.board import MAGIC, SLOTS, Board, Doing, NoBoard
+from tests.process.actors import actor
+
+DEADLINE, IF_KILLED, IF_DEAD, IF_INTERRUPTED, ENDED = range(1, 6)
+FIRST = 2048 // 8
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    return str(tmp_path / "c.board")
+
+
+def twice(number: int) -> int:
+    """Return a word whose halves are equal: half a word from another store would show."""
+    return number << 32 | number
+
+
+def test_a_board_is_read_as_it_was_written(path: str) -> None:
+    board = Board.create(path, ["a", "b"], {"consumer": "c", "pid": 7})
+    later = Verdict(Kind.RELEASE, Charge.ATTEMPT, 1 << 40)
+    board.hold(1, 3, 77)
+    board.prepare(1, 3, 5000, later.pack(), ACK.pack(), INTERRUPTED.pack())
+    assert board.claim(1, 3, 77)
+    board.describe(1, 3, 1234, "id-1", "app.task")
+    board.set_handled(9)
+    board.set_doing(Doing.BUSY)
+
+    read = Board.open(path)
+
+    slot = read.slots("b")[77]
+    assert (slot.code, slot.if_killed, slot.if_dead, slot.if_interrupted) == (
+        Code.RUNNING, later, ACK, INTERRUPTED,
+    )  # fmt: skip
+    assert read.slots("a") == {} and read.slots("strange") == {}
+    assert read.identity["pid"] == 7 and read.queues == ("a", "b")
+    assert [(one.id, one.task, one.began_ms) for one in read.running()] == [("id-1", "app.task", 1234)]
+    assert (read.handled, read.doing, read.next_deadline()) == (9, Doing.BUSY, 5000)
+    assert (read.overdue(4999), read.overdue(5000)) == (None, 77)
+    board.end(1, 3, 77, later.pack(), owing=True)
+    assert read.slots("b")[77].code is Code.OWING and read.running_tickets() == {77}
+    board.end(1, 3, 77, later.pack())
+    assert read.slots("b")[77].ended == later and not read.running_tickets() and read.overdue(9999) is None
+    read.close()
+    board.close()
+
+
+def test_a_board_appears_whole_or_not_at_all(path: str) -> None:
+    with pytest.raises(ValueError, match="do not fit"):
+        Board.create(path, [f"queue-{n}-{'x' * 50}" for n in range(64)], {})
+    assert os.listdir(os.path.dirname(path)) == []
+
+    Board.create(path, ["q"], {}).close()
+
+    assert os.listdir(os.path.dirname(path)) == ["c.board"] and os.stat(path).st_mode & 0o777 == 0o600
+    assert os.stat(path).st_blocks * 512 >= os.stat(path).st_size, "sparse: a full disk would be a SIGBUS"
+
+
+def whole(path: Path) -> bytes:
+    Board.create(str(path), ["q"], {"pid": 1}).close()
+    return path.read_bytes()
+
+
+def with_identity(data: bytes, text: bytes) -> bytes:
+    head = data[:32] + len(text).to_bytes(8, "little") + data[40:64] + text
+    return head + data[len(head) :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda _: b"",
+        lambda data: data[:100],
+        lambda data: data[:-1],
+        lambda data: data[:2048],
+        lambda data: bytes(len(data)),
+        lambda data: os.urandom(len(data)),
+        lambda data: (MAGIC + (1 << 56)).to_bytes(8, "little") + data[8:],
+        lambda data: with_identity(data, b"no json"),
+        lambda data: with_identity(data, b"\xff\xfe"),
+        lambda data: with_identity(data, b"[1]"),
+        lambda data: with_identity(data, b'{"queues": 7}'),
+        lambda data: with_identity(data, b"{}"),
+        lambda data: with_identity(data, b"[" * 1900),
+        lambda data: with_identity(data, json.dumps({"queues": ["x"] * 300}).encode()),
+    ],
+)
+def test_what_is_no_board_is_refused_and_holds_no_descriptor(tmp_path: Path, damage: object) -> None:
+    file = tmp_path / "c.board"
+    assert callable(damage)
+    file.write_bytes(damage(whole(file)))
+    before = sorted(os.listdir("/proc/self/fd"))
+
+    with pytest.raises(NoBoard):
+        Board.open(str(file))
+
+    assert sorted(os.listdir("/proc/self/fd")) == before
+    (tmp_path / "link").symlink_to(file)
+    with pytest.raises(NoBoard):
+        Board.open(str(tmp_path / "link"))
+    with pytest.raises(NoBoard):
+        Board.open(str(tmp_path / "absent"))
+
+
+def test_words_that_make_no_sense_are_left_out_and_harm_nobody(path: str) -> None:
+    board = Board.create(path, ["q"], {})
+    board.words[FIRST] = 5 << 8 | Code.RUNNING
+    board.words[FIRST + IF_KILLED] = (1 << 64) - 1
+    board.words[FIRST + 6] = (1 << 64) - 1
+    board.words[3] = 99
+    board.describe(0, 0, 0, "", "")
+    texts = 2048 + SLOTS * 6 * 8
+    for text in ("² id task\n", "٣ id task\n", "x" * 240, "\n", "1 \x00"):
+        data = text.encode()[:240]
+        board._bytes[texts : texts + len(data)] = data
+
+        assert len(board.running()) <= 1
+
+    assert board.slots("q") == {}
+    assert board.running_tickets() == {5} and board.doing is Doing.BUSY
+    board.close()
+
+
+WRITER = """
+import sys
+from procqueue.process.board import Board
+
+def twice(number):
+    return number << 32 | number
+
+board = Board.create(sys.argv[1], ["q"], {})
+print("writing", flush=True)
+n = 0
+while True:
+    n += 1
+    board.hold(0, 0, n)
+    board.prepare(0, 0, twice(n), twice(n), twice(n), twice(n))
+    assert board.claim(0, 0, n)
+    board.end(0, 0, n, twice(n))
+"""
+
+
+def test_s7_no_reader_ever_sees_half_a_word(path: str) -> None:
+    with actor(WRITER, path) as writer:
+        assert writer.line() == "writing"
+        board = Board.open(path)
+        seen = set()
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            for word in range(DEADLINE, ENDED + 1):
+                value = board.words[FIRST + word]
+                assert value >> 32 == value & 0xFFFFFFFF
+                seen.add(value)
+        board.close()
+    assert len(seen) > 100
+
+
+@pytest.mark.parametrize("kill", range(8))
+def test_s7_at_any_moment_of_a_kill_the_word_is_true(path: str, kill: int) -> None:
+    with actor(WRITER, path) as writer:
+        assert writer.line() == "writing"
+        board = Board.open(path)
+        while board.words[FIRST] >> 8 < 50 + kill * 7:
+            pass
+
+        writer.kill()
+
+    word, *words = board.words[FIRST : FIRST + 6]
+    ticket, code = word >> 8, Code(word & 0xFF)
+    before, now = twice(ticket - 1), twice(ticket)
+    match code:
+        case Code.HELD:
+            assert all(value in (before, now) for value in words[:4]) and words[4] == before
+        case Code.RUNNING:
+            assert words[:4] == [now] * 4 and words[4] in (before, now)
+        case Code.ENDED:
+            assert words == [now] * 5
+        case _:
+            raise AssertionError(code)
+    board.close()
+
+
+CLAIMER = """
+import sys
+from procqueue.process.board import Board
+
+board = Board.create(sys.argv[1], ["q"], {})
+print("ready", flush=True)
+sys.stdin.readline()
+ticket, claimed, dropped = 0, [], []
+for round in range(200):
+    for slot in range(64):
+        board.hold(0, slot, ticket := ticket + 1)
+    for slot in range(64):
+        mine = ticket - 63 + slot
+        if slot % 8 == 7:
+            dropped += [mine] * board.drop(0, slot, mine)
+        else:
+            claimed += [mine] * board.claim(0, slot, mine)
+print(claimed)
+print(dropped)
+"""
+
+
+def test_s7_what_is_held_is_claimed_or_taken_back_and_never_both(path: str) -> None:
+    taken: list[int] = []
+    with actor(CLAIMER, path) as claimer:
+        assert claimer.line() == "ready"
+        board = Board.open(path)
+        claimer.tell("go")
+        while claimer.process.poll() is None and not claimer.readable():
+            taken += board.take_held("q")
+        claimed, dropped = json.loads(claimer.line()), json.loads(claimer.line())
+
+    assert claimed and taken and dropped
+    assert sorted(claimed + dropped + taken) == list(range(1, 200 * 64 + 1))
+    assert board.take_held("q") == [] and not board.held()
+    board.close()
+
+
+LOCKER = """
+import fcntl, sys
+from procqueue.process.board import Board
+
+board = Board.create(sys.argv[1], ["q"], {})
+board.hold(0, 0, 5)
+fcntl.flock(board.fileno(), fcntl.LOCK_EX)
+print("locked", flush=True)
+sys.stdin.readline()
+fcntl.flock(board.fileno(), fcntl.LOCK_UN)
+print("open", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_s7_an_owner_that_was_stopped_with_the_lock_in_its_hands_makes_nobody_wait(path: str) -> None:
+    with actor(LOCKER, path) as locker:
+        assert locker.line() == "locked"
+        locker.signal(signal.SIGSTOP)
+        board = Board.open(path)
+
+        began = time.monotonic()
+        assert board.take_held("q") == [] and board.held()
+        assert time.monotonic() - began < 1
+
+        locker.signal(signal.SIGCONT)
+        locker.tell("go on")
+        assert locker.line() == "open"
+        assert board.take_held("q") == [5] and not board.held()
+        assert board.slots("q")[5].code is Code.TAKEN
+        board.close()
+
+
+FORKER = """
+import os, resource, sys
+from procqueue.process.board import Board
+
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+board = Board.create(sys.argv[1], ["q"], {})
+child = os.fork()
+if child == 0:
+    board.set_handled(666)
+    os._exit(0)
+_, status = os.waitpid(child, 0)
+print(os.waitstatus_to_exitcode(status), board.handled, flush=True)
+"""
+
+
+def test_s7_a_handlers_own_child_cannot_write_on_its_parents_board(path: str) -> None:
+    with actor(FORKER, path) as forker:
+        assert forker.line() == f"{-signal.SIGSEGV} 0"
