@@ -326,7 +326,12 @@ class Master:
             self.news.restarts[kept.name] = self.news.restarts.get(kept.name, 0) + 1
         if reason in events.UNCAUSED:
             self._log.warning(
-                "died", name=kept.name, pid=kept.pid, reason=reason, **exited.facts(), error=kept.error
+                "died",
+                name=kept.name,
+                pid=kept.pid,
+                reason=reason,
+                **exited.facts(),
+                error=kept.error or None,
             )
         else:
             self._log.info("left", name=kept.name, pid=kept.pid, reason=reason)

@@ -45,7 +45,7 @@ class Kept:
     @property
     def name(self) -> str:
         """What people call it."""
-        return f"{self.pool}:{self.index}"
+        return self.pool[1:] if self.pool.startswith("@") else f"{self.pool}:{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
