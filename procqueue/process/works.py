@@ -7,6 +7,7 @@ boards move to the new master, which finds them as it finds those of its own pre
 from __future__ import annotations
 
 import os
+import select
 import shutil
 
 from procqueue.process import lock
@@ -47,13 +48,19 @@ def _take_over(folder: str, heir: StateDir) -> None:
     dead = StateDir(folder, "", fd)
     try:
         found = survivors(dead)
-        living = [one.pidfd for one in found if one.pidfd is not None]
-        for pidfd in living:
-            os.close(pidfd)
-        if living:
+        if any([_still_runs(one.pidfd) for one in found if one.pidfd is not None]):
             return  # its scheduler lives too, and sees them off as their undertaker
         for board in os.listdir(dead.boards):
             os.rename(f"{dead.boards}/{board}", f"{heir.boards}/{board}")
         shutil.rmtree(folder)
     finally:
         os.close(fd)
+
+
+def _still_runs(pidfd: int) -> bool:
+    """Return whether the process runs, and close its pidfd. One that nobody has reaped does not."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    dead = bool(poll.poll(0))
+    os.close(pidfd)
+    return not dead
