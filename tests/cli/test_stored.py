@@ -1,0 +1,125 @@
+"""`queues`, `messages`, `retry`, `forget`, `clear`: what is stored, without a master."""
+
+import pytest
+
+from tests.cli.place import Place
+
+
+@pytest.fixture
+def failed(place: Place) -> list[str]:
+    """Three failed messages in emails, made by a real consumer; their ids."""
+    ran = place.run("push", "app.bad", "--queue", "emails", "--count", "3", "--json")
+    assert place.run("work", "emails", "--burst").code == 1
+    return [one["id"] for one in ran.json["receipts"]]
+
+
+def test_queues_has_counts_and_the_age_of_the_oldest(place: Place) -> None:
+    place.run("push", "app.welcome", "1", "--queue", "emails")
+
+    ran = place.run("queues", "--json")
+
+    assert set(ran.json["queues"]) == {"emails", "images"}
+    assert ran.json["queues"]["emails"]["counts"] == {
+        "inbox": 0, "waiting": 1, "delayed": 0, "reserved": 0, "timeout": 0, "failed": 0,
+    }  # fmt: skip
+    assert ran.json["queues"]["emails"]["oldest"] > 0
+    assert ran.json["queues"]["images"] | {"counts": 0} == {
+        "counts": 0,
+        "oldest": None,
+        "gate": "open",
+        "paused": False,
+    }
+    assert "emails" in place.run("queues").out
+    assert place.run("queues", "emial").code == 2
+
+
+@pytest.mark.usefixtures("failed")
+def test_messages_shows_the_error_of_the_last_run(place: Place) -> None:
+    ran = place.run("messages", "emails", "--state", "failed", "--json")
+
+    assert ran.json["total"] == 3 and ran.json["next"] is None
+    one = ran.json["messages"][0]
+    assert set(one) == {
+        "id", "queue", "task", "state", "attempts", "crashes", "suspects", "interrupts", "releases",
+        "pushed_at", "due_at", "error",
+    }  # fmt: skip
+    assert (one["task"], one["state"], one["attempts"], one["due_at"]) == ("app.bad", "failed", 1, None)
+    assert one["error"] == "ValueError: this went wrong"
+    assert one["pushed_at"].endswith("Z")
+    assert "this went wrong" in place.run("messages", "emails").out
+
+
+@pytest.mark.usefixtures("failed")
+def test_messages_come_in_pages_over_all_states(place: Place) -> None:
+    place.run("push", "app.welcome", "1", "--queue", "emails", "--count", "2")
+    place.run("push", "app.welcome", "1", "--queue", "emails", "--delay", "1h", "--count", "2")
+    seen: list[str] = []
+    offset: int | None = 0
+    while offset is not None:
+        page = place.run("messages", "emails", "--limit", "3", "--offset", str(offset), "--json").json
+        assert page["total"] == 7
+        seen += [one["state"] for one in page["messages"]]
+        offset = page["next"]
+
+    assert seen == ["waiting"] * 2 + ["delayed"] * 2 + ["failed"] * 3
+
+
+def test_retry_means_all_failed_ones_or_those_named(place: Place, failed: list[str]) -> None:
+    named = place.run("retry", "emails", failed[0], "no-such-id", "--json")
+
+    assert named.code == 1
+    assert named.json["retried"] == [failed[0]] and named.json["missing"] == ["no-such-id"]
+    assert place.counts() == {"waiting": 1, "failed": 2}
+    assert place.run("retry", "emails").code == 0
+    assert place.counts() == {"waiting": 3}
+
+
+def test_forget_removes_what_is_named(place: Place, failed: list[str]) -> None:
+    assert place.run("forget", "emails", failed[0]).code == 0
+    again = place.run("forget", "emails", failed[0])
+
+    assert again.code == 1 and "no such message" in again.err
+    assert place.counts() == {"failed": 2}
+
+
+@pytest.mark.usefixtures("failed")
+def test_forget_of_everything_wants_all_and_yes(place: Place) -> None:
+    place.run("push", "app.welcome", "1", "--queue", "emails")
+
+    assert place.run("forget", "emails").code == 2
+    assert place.run("forget", "emails", "--all").code == 2
+    assert place.counts() == {"failed": 3, "waiting": 1}
+    assert place.run("forget", "emails", "--all", "--yes", "--state", "waiting").code == 0
+    assert place.counts() == {"failed": 3}
+    assert place.run("forget", "emails", "--all", "--yes", "--json").json["removed"] == 3
+    assert place.counts() == {}
+
+
+@pytest.mark.usefixtures("failed")
+def test_clear_removes_one_state_and_wants_yes(place: Place) -> None:
+    place.run("push", "app.welcome", "1", "--queue", "emails", "--count", "150")
+
+    assert place.run("clear", "emails", "--state", "waiting").code == 2
+    assert place.run("clear", "emails", "--state", "reserved", "--yes").code == 2
+    assert place.run("clear", "emails", "--state", "waiting", "--yes", "--json").json["removed"] == 150
+    assert place.counts() == {"failed": 3}
+
+
+def test_what_runs_stays(place: Place) -> None:
+    place.start()
+    id = place.run("push", "app.until_told", "--queue", "images").out.split()[0]
+    place.wait_until(place.has_begun, "the task to begin")
+
+    ran = place.run("forget", "images", id)
+
+    assert ran.code == 1 and "being handled" in ran.err
+    assert place.run("messages", "images", "--json").json["messages"][0]["state"] == "reserved"
+
+
+def test_a_task_name_from_outside_cannot_move_the_cursor(place: Place) -> None:
+    place.run("push", "--json", "-", "--queue", "emails", given='{"task": "a\\u001b[2Jb"}')
+
+    ran = place.run("messages", "emails")
+
+    assert "\x1b" not in ran.out
+    assert "a\\x1b[2Jb" in ran.out
