@@ -195,13 +195,14 @@ def test_who_may_not_look_is_77(place: Place) -> None:
     (place.folder / "run").chmod(0o700)
     state_dir = os.open(place.folder / "run", os.O_PATH)
     code = (
-        "import os, sys, procqueue.cli.status, procqueue.config\n"  # the other user may not even read Python
-        "from procqueue.cli.app import run\nos.setgid(65534); os.setuid(65534)\n"
+        "import os, sys\nfrom procqueue.cli.app import run\n"
+        "assert run(['status']) == 0\n"  # imports all it needs: the other user may not even read Python
+        "os.setgid(65534); os.setuid(65534)\n"
         f"sys.exit(run(['status', '--state-dir', '/proc/self/fd/{state_dir}']))"
     )
     ran = subprocess.run(
-        [sys.executable, "-c", code], env=place.environment(), pass_fds=[state_dir], capture_output=True,
-        text=True, check=False,
+        [sys.executable, "-c", code], cwd=place.folder, env=place.environment(), pass_fds=[state_dir],
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
     os.close(state_dir)
 
