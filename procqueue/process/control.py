@@ -114,7 +114,7 @@ class Control:
             request = json.loads(client.received)
             if not isinstance(request, dict):
                 raise ValueError("not an object")
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             self.reply(client, {"v": 1, "error": {"code": 2, "message": f"no request: {error}", "hint": ""}})
             return
         document = self._answer(request, client)
