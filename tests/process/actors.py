@@ -10,7 +10,9 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+
+from procqueue.process.kernel import descendants_of, send
 
 #: Generous: machines are shared.
 PATIENCE = 20.0
@@ -36,7 +38,7 @@ class Actor:
             readable, _, _ = select.select([self.process.stdout], [], [], left)
             data = os.read(self.process.stdout.fileno(), 1 << 16) if readable else b""
             if not data:
-                raise AssertionError(f"no line came, only {self._unread!r}; its errors: {self._errors()}")
+                raise AssertionError(f"no line came, only {self._unread!r}; its errors: {self.errors()}")
             self._unread += data
         line, _, self._unread = self._unread.partition(b"\n")
         return line.decode()
@@ -64,13 +66,21 @@ class Actor:
         """Wait for its end; return its exit code."""
         return self.process.wait(PATIENCE)
 
-    def errors(self) -> str:
-        """Return all that it has written to stderr; to be called after its end."""
-        return self.process.communicate(timeout=PATIENCE)[1].decode()
+    def end(self) -> None:
+        """kill -9 it and its children; never wait for who else may hold its pipes."""
+        family = descendants_of(self.pid)
+        self.kill()
+        for pid in family:
+            send(pid, signal.SIGKILL)
+        for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
+            with suppress(BrokenPipeError):
+                pipe and pipe.close()
 
-    def _errors(self) -> str:
-        self.process.kill()
-        return self.errors()
+    def errors(self) -> str:
+        """Return what it has written to stderr, up to now."""
+        assert self.process.stderr is not None
+        readable, _, _ = select.select([self.process.stderr], [], [], 0)
+        return os.read(self.process.stderr.fileno(), 1 << 16).decode() if readable else ""
 
 
 @contextmanager
@@ -80,8 +90,7 @@ def actor(code: str, *arguments: object) -> Iterator[Actor]:
     try:
         yield made
     finally:
-        made.process.send_signal(signal.SIGKILL)
-        made.process.communicate()
+        made.end()
 
 
 def wait_until(holds: Callable[[], object], what: str) -> None:
