@@ -72,7 +72,7 @@ class Scheduler:
         poll = select.poll()
         for fd in (wake_read, self._lifeline.fileno(), self._poke):
             poll.register(fd, select.POLLIN)
-        while not (self._stopping and not self._deaths):
+        while not self._is_done():
             pause = self._pass(driver)
             if pause is None:
                 break
@@ -85,6 +85,12 @@ class Scheduler:
                 break
         driver.close()
         return Exit.OK
+
+    def _is_done(self) -> bool:
+        """True if it was told to stop, and every death that it was told of before is reclaimed."""
+        if self._stopping:
+            self._hear()  # the signal may have overtaken the news of the last death
+        return self._stopping and not self._deaths
 
     def _stop(self, _signum: int, _frame: object) -> None:
         self._stopping = True
