@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from procqueue.drivers.sqlite.driver import SqliteDriver
+from procqueue.process.ask import NoMaster, ask
+
 #: Generous: machines are shared.
 PATIENCE = 15.0
 
@@ -116,8 +119,16 @@ class Place:
     def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start a master, and wait until status is content."""
         process = self.begin("start", *arguments)
-        self.wait_until(lambda: self.run("status").code == 0, "status to be content")
+        self.wait_until(self.is_ready, "the master to be ready")
         return process
+
+    def is_ready(self, state_dir: str = "run") -> bool:
+        """True if a master runs here and every queue has its consumers."""
+        try:
+            document = ask(str(self.folder / state_dir), "status")
+        except (NoMaster, TimeoutError):
+            return False
+        return all(queue["state"] in ("ok", "stopped") for queue in document["queues"].values())
 
     def wait_until(self, true: Callable[[], object], what: str) -> None:
         """Ask again and again until it is true."""
@@ -142,9 +153,11 @@ class Place:
         return path.read_text().splitlines() if path.exists() else []
 
     def counts(self, queue: str = "emails") -> dict[str, int]:
-        """Return the counts of a queue that are not 0."""
-        counts = self.run("queues", queue, "--json").json["queues"][queue]["counts"]
-        return {name: number for name, number in counts.items() if number}
+        """Return the counts of a queue that are not 0, asked of the driver itself."""
+        driver = SqliteDriver(str(self.folder / "run/db/queue.db"))
+        counts = driver.counts(queue)
+        driver.close()
+        return {name: number for name in counts.__slots__ if (number := getattr(counts, name))}
 
     def processes(self) -> list[int]:
         """Return the pids of all that lives of this place."""

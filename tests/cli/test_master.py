@@ -101,7 +101,8 @@ def test_the_state_dir_is_enough(place: Place) -> None:
 def test_start_runs_under_the_state_dir_that_is_asked_for(place: Place) -> None:
     place.begin("start", "--state-dir", "elsewhere")
 
-    place.wait_until(lambda: place.run("status", "--state-dir", "elsewhere").code == 0, "it to be ready")
+    place.wait_until(lambda: place.is_ready("elsewhere"), "it to be ready")
+    assert place.run("status", "--state-dir", "elsewhere").code == 0
     assert place.run("status").code == 3
     assert place.run("stop", "--state-dir", "elsewhere").code == 0
 

@@ -1,17 +1,32 @@
 """The command line itself: help, unknown words, errors as text and as JSON."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from procqueue.cli.app import VERBS
+from procqueue.cli.app import VERBS, run
 from procqueue.cli.habits import ELSEWHERE, LATER_VERBS
-from tests.cli.place import Place
+from tests.cli.place import Place, Ran
 
 
-def test_without_a_verb_it_shows_all_verbs_and_exits_with_2(place: Place) -> None:
-    ran = place.run()
+@pytest.fixture
+def typed(
+    capfd: pytest.CaptureFixture[str], place: Place, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Ran]:
+    """Run a command line in this process: for what ends before anything is touched."""
+    monkeypatch.chdir(place.folder)
+
+    def run_here(*arguments: str) -> Ran:
+        code = run(arguments)
+        return Ran(code, *capfd.readouterr())
+
+    return run_here
+
+
+def test_without_a_verb_it_shows_all_verbs_and_exits_with_2(typed: Callable[..., Ran]) -> None:
+    ran = typed()
 
     assert ran.code == 2
     assert all(verb in ran.out for verb in VERBS)
@@ -29,8 +44,8 @@ def test_every_verb_has_a_help_that_fits(verb: str) -> None:
     assert max(map(len, shown.splitlines())) <= 80
 
 
-def test_a_mistyped_verb_is_answered_with_the_nearest(place: Place) -> None:
-    ran = place.run("statsu")
+def test_a_mistyped_verb_is_answered_with_the_nearest(typed: Callable[..., Ran]) -> None:
+    ran = typed("statsu")
 
     assert ran.code == 2
     assert 'did you mean "status"?' in ran.err
@@ -39,16 +54,18 @@ def test_a_mistyped_verb_is_answered_with_the_nearest(place: Place) -> None:
 @pytest.mark.parametrize(
     "word", ["update", "queue:work", "purge", "worker", "inspect", "suspend", "tail", "shutdown"]
 )
-def test_words_of_other_tools_name_the_verb_that_does_it(place: Place, word: str) -> None:
-    ran = place.run(word, "whatever", "--they", "took")
+def test_words_of_other_tools_name_the_verb_that_does_it(typed: Callable[..., Ran], word: str) -> None:
+    ran = typed(word, "whatever", "--they", "took")
 
     assert ran.code == 2
     assert "procqueue " in ran.err.splitlines()[1]
 
 
 @pytest.mark.parametrize("word", ["restart", "reload", "logs", "scale", "pause", "resume", "top"])
-def test_verbs_of_later_versions_say_that_they_are_not_there_yet(place: Place, word: str) -> None:
-    ran = place.run(word)
+def test_verbs_of_later_versions_say_that_they_are_not_there_yet(
+    typed: Callable[..., Ran], word: str
+) -> None:
+    ran = typed(word)
 
     assert ran.code == 2
     assert "not available in this version" in ran.err
@@ -69,8 +86,10 @@ def test_no_habit_hides_a_verb() -> None:
         ["logs"],
     ],
 )
-def test_usage_errors_are_one_json_document_if_json_was_asked(place: Place, arguments: list[str]) -> None:
-    ran = place.run(*arguments, "--json")
+def test_usage_errors_are_one_json_document_if_json_was_asked(
+    typed: Callable[..., Ran], arguments: list[str]
+) -> None:
+    ran = typed(*arguments, "--json")
 
     assert ran.code == 2
     assert ran.json["v"] == 1
@@ -107,12 +126,12 @@ def test_an_error_shows_no_traceback(place: Place) -> None:
     assert 'did you mean "processes"?' in ran.err
 
 
-def test_version_tells_what_it_stands_on(place: Place) -> None:
-    ran = place.run("version", "--json")
+def test_version_tells_what_it_stands_on(typed: Callable[..., Ran]) -> None:
+    ran = typed("version", "--json")
 
     assert ran.code == 0
     assert {"v", "procqueue", "python", "sqlite", "redis-py"} <= set(ran.json)
-    assert ran.json["procqueue"] in place.run("--version").out
+    assert ran.json["procqueue"] in typed("--version").out
 
 
 def test_an_unwritable_reader_of_stdout_is_no_traceback(place: Place) -> None:
