@@ -11,9 +11,11 @@ LEDGER = "PROCQUEUE_DEMO_LEDGER"
 
 
 @task
-def hello(name: str) -> None:  # noqa: ARG001 - a greeting needs somebody
-    """Succeed at once."""
+def hello(name: str) -> None:
+    """Say hello."""
     _write("started")
+    if LEDGER not in os.environ:  # pushed by hand; in the demonstration it would only stand in the way
+        print(f"hello, {name}", flush=True)
     _write("ended")
 
 
