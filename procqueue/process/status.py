@@ -7,8 +7,9 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from procqueue.core.book import Child, Life
+from procqueue.core.book import Child, Life, Reason
 from procqueue.core.plan import Phase
+from procqueue.core.units import format_seconds
 from procqueue.process import kernel
 from procqueue.process.board import Board, Doing
 
@@ -152,11 +153,23 @@ def _absent(master: Master, name: str, present: set[int], wanted: int, now: floa
             {
                 "name": f"{name}:{index}", "pid": None, "state": "backing-off", "generation": 1, "uptime": 0,
                 "handled": 0, "rss": None, "restarts": master.news.restarts.get(f"{name}:{index}", 0),
-                "last_exit": _last_exit(last), "why": (last.error if last else "") or (problem or ("",))[0],
+                "last_exit": _last_exit(last), "why": problem[0] if problem else _why(master, name, last),
                 "next_try": round(next_try, 3), "running": [],
             }
         )  # fmt: skip
     return rows
+
+
+def _why(master: Master, name: str, last: LastExit | None) -> str:
+    """Say why a place is empty, from what is known of who had it last."""
+    if last is None or last.error:
+        return last.error if last else ""
+    if last.reason == Reason.START_TIMEOUT:
+        limit = format_seconds(master.settings.queues[name].start_timeout)
+        return f"its application was not imported within start_timeout = {limit}"
+    if last.reason == Reason.CRASH:
+        return f"it died: {f'signal {last.signal}' if last.signal else f'exit code {last.code}'}"
+    return ""
 
 
 def _state(child: Child, pid: int, board: Board | None) -> str:
