@@ -22,6 +22,7 @@ from procqueue import producer
 from procqueue.core.book import Reason
 from procqueue.core.errors import DriverError, DriverUnavailable, Gone, Newer, Unknown
 from procqueue.core.exits import Exit
+from procqueue.core.record import MAX_ERROR
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.drivers.contract import Driver
 from procqueue.drivers.opening import open_driver
@@ -276,4 +277,4 @@ def _last_lines(error: BaseException) -> str:
     where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
     if isinstance(error, SyntaxError) and error.filename:
         where = f"{error.filename}:{error.lineno}: "
-    return f"{where}{type(error).__name__}: {error}"
+    return f"{where}{type(error).__name__}: {error}"[:MAX_ERROR]
