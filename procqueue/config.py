@@ -51,7 +51,7 @@ def find(path: str | None, environ: Mapping[str, str] = os.environ) -> str:
     if found:
         return found
     text = f"no configuration file: neither {PLACES[0]} nor {PLACES[1]} is in {_here(environ)}"
-    hint = "name it by -c FILE or PROCQUEUE_CONFIG, or write one with procqueue init"
+    hint = "name it by -c FILE or PROCQUEUE_CONFIG, or write one: an app and a [queues.NAME]"
     raise ConfigError([Problem(PLACES[0], 0, "", text, hint)])
 
 
@@ -135,9 +135,7 @@ def _read(name: str, file: str) -> bytes:
         with open(file, "rb") as stream:
             data = stream.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        problem = Problem(
-            name, 0, "", f"there is no file {file}", "mend the name, or write one: procqueue init"
-        )
+        problem = Problem(name, 0, "", f"there is no file {file}", "mend the name, or write the file")
     except IsADirectoryError:
         problem = Problem(name, 0, "", "is a directory", "name the file in it, such as etc/queues.toml")
     except PermissionError:

@@ -55,7 +55,7 @@ def test_without_any_file_all_ways_to_name_one_are_told(
 
     text = str(caught.value)
     assert all(word in text for word in ("procqueue.toml", "etc/queues.toml", str(tmp_path)))
-    assert all(word in text for word in ("-c", "PROCQUEUE_CONFIG", "procqueue init"))
+    assert all(word in text for word in ("-c", "PROCQUEUE_CONFIG", "write one"))
 
 
 def test_a_relative_name_becomes_absolute_and_problems_keep_it_as_written(

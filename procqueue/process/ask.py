@@ -37,6 +37,10 @@ def ask(state_dir: str, verb: str, *, patience: float | None = 5.0, **facts: Any
         return document
     except TimeoutError:
         raise
+    except PermissionError as error:
+        raise NoMaster(
+            f"the master of {state_dir} may not be asked by this user ({error.strerror})"
+        ) from error
     except OSError as error:
         raise NoMaster(f"no master is running under {state_dir} ({error.strerror})") from error
     finally:

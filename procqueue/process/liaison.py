@@ -102,5 +102,5 @@ class Adoption:
         self._selector.unregister(one.pidfd)
         os.close(one.pidfd)
         del self._liaison.adopted[one.consumer]
-        detail = {"unknown": "its master had died"}
+        detail = {"unwatched": "its master had died before it"}
         self._liaison.died(Death(one.consumer, one.queues, Cause.UNWATCHED, None, detail))

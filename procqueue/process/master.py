@@ -382,14 +382,13 @@ class Master:
                 return status(self)
             case "stop":
                 self._stop_clients.append(client)
-                self.ask_to_stop(hard=bool(request.get("now")))
+                if request.get("now") or self.phase is Phase.RUN:  # asking softly twice is no haste
+                    self.ask_to_stop(hard=bool(request.get("now")))
                 return None
             case other:
                 message = f"this master does not know the verb {other!r}"
-                return {
-                    "v": 1,
-                    "error": {"code": 2, "message": message, "hint": "is the command newer than it?"},
-                }
+                hint = "is the command newer than it?"
+                return {"v": 1, "error": {"code": 2, "message": message, "hint": hint}}
 
     def _forget(self, fd: int) -> None:
         if self._selector.get_map().get(fd) is not None:

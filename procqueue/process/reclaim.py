@@ -130,4 +130,6 @@ def _told(fate: Fate, death: Death) -> tuple[str, str]:
 
 
 def _words(detail: dict[str, Any]) -> str:
+    if "unwatched" in detail:
+        return str(detail["unwatched"])
     return ", ".join(f"{key} {value}" for key, value in detail.items()) or "cause unknown"

@@ -55,6 +55,7 @@ class Survivor:
 def open_state_dir(path: str) -> StateDir:
     """Make and lock the directory. Raises lock.Occupied, BadStateDir."""
     try:
+        os.makedirs(path, mode=0o700, exist_ok=True)
         os.makedirs(f"{path}/boards", mode=0o700, exist_ok=True)
         _refuse_foreign(path)
         fd = lock.take(f"{path}/master.lock")

@@ -100,5 +100,5 @@ class Undertaker:
         os.close(orphan.pidfd)
         one = orphan.one
         cause = orphan.killed or Cause.CRASH
-        detail = {"signal": "KILL"} if orphan.killed else {"unknown": "its master had died"}
+        detail = {"signal": "KILL"} if orphan.killed else {"unwatched": "its master had died before it"}
         self._dead.append(Death(one.consumer, one.queues, cause, orphan.overdue, detail))

@@ -82,7 +82,8 @@ class Project:
         """Run another verb to its end."""
         return subprocess.run(
             [sys.executable, "-m", "procqueue", *arguments, "-c", str(self.config)],
-            capture_output=True, text=True, timeout=timeout, cwd=self.folder, env=self.environment(), check=False,
+            capture_output=True, text=True, timeout=timeout, cwd=self.folder, check=False,
+            env=self.environment(),
         )  # fmt: skip
 
     def kill_master(self) -> None:

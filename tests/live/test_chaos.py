@@ -1,4 +1,4 @@
-"""Consumers are killed at random under load: none of the messages is lost, only what ran at a kill repeats."""
+"""Consumers are killed at random under load: no message is lost, only what ran at a kill repeats."""
 
 import os
 import random

@@ -54,13 +54,13 @@ DRIVER = _keys(
     Key("timeout", "longest wait for an answer", read.needed_duration(0.05)),
     Key("max_body", "largest encoded message", read.body_size),
     Key("mode", "permissions of the SQLite files", read.file_mode),
-    Key("group", "Unix group of the SQLite files", read.text),
+    Key("group", "Unix group of the SQLite files"),
 )
 
 MASTER = _keys(
     Key("state_dir", "lock, control socket, boards, logs; relative to root", read.filled_path),
     Key("socket_mode", "permissions of the control socket", read.file_mode),
-    Key("socket_group", "Unix group of the control socket", read.text),
+    Key("socket_group", "Unix group of the control socket"),
     Key("name", "the application; the last part of root", read.label),
     Key("grace", "from soft stop to hard kill; a number caps all queues", read.grace),
     Key("host_timeout", "after how long a silent host is dead", read.needed_duration(1.0)),

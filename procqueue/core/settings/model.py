@@ -64,7 +64,6 @@ class DriverSettings:
     timeout: float = 5.0
     max_body: int = 1 << 20
     mode: int = 0o600
-    group: str = ""
 
     @property
     def scheme(self) -> str:
@@ -78,7 +77,6 @@ class MasterSettings:
 
     state_dir: str
     socket_mode: int = 0o600
-    socket_group: str = ""
     name: str = ""
     grace: float | None = None  # None: auto; a number caps the grace of all queues
     host_timeout: float = 30.0

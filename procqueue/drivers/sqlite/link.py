@@ -59,7 +59,7 @@ class Link:
         self._fd = -1
         self._files: tuple[int, int] | None = None  # what the names stood for when they were opened
         with self._translated():
-            Path(path).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(Path(path).parent)
             self.gate = Gate(f"{path}.gate", mode, timeout if keeper else None)
         try:
             self._open()
@@ -249,6 +249,13 @@ def _code(error: Exception) -> int:
 def _leak(db: sqlite3.Connection | None) -> None:
     if db is not None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))  # so that it is never closed, not at exit either
+
+
+def _make_private(folder: Path) -> None:
+    """Make a directory and what is missing above it for this user alone."""
+    if not folder.exists():
+        _make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def now_ms() -> int:

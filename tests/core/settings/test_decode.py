@@ -43,7 +43,6 @@ def test_the_tables_of_the_master_and_of_logging_are_read() -> None:
         [master]
         state_dir = "/run/shop"
         socket_mode = "0660"
-        socket_group = "shop"
         name = "Shop (test)"
         grace = "20s"
         host_timeout = "1m"
@@ -57,7 +56,7 @@ def test_the_tables_of_the_master_and_of_logging_are_read() -> None:
     read = settings(text)
 
     assert read.path == "/srv/shop/src"
-    assert read.master == MasterSettings("/run/shop", 0o660, "shop", "Shop (test)", 20.0, 60.0)
+    assert read.master == MasterSettings("/run/shop", 0o660, "Shop (test)", 20.0, 60.0)
     assert read.logging_level == "debug"
 
 

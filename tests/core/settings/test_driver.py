@@ -25,7 +25,7 @@ def test_without_a_word_the_driver_is_sqlite_below_the_root() -> None:
 
     assert (read.url, read.scheme) == ("sqlite:////srv/shop/run/db/queue.db", "sqlite")
     assert (read.prefix, read.durability, read.max_body, read.mode) == ("pq", "fsync", 1 << 20, 0o600)
-    assert (read.connect_timeout, read.timeout, read.group) == (5.0, 5.0, "")
+    assert (read.connect_timeout, read.timeout) == (5.0, 5.0)
 
 
 @pytest.mark.parametrize(

@@ -133,8 +133,8 @@ def test_a_variable_cannot_add_keys() -> None:
 
 
 def test_no_value_of_the_settings_is_anything_but_a_plain_string() -> None:
-    text = 'app = ["${M}"]\n[driver]\nprefix = "${M}"\ngroup = "${M}"\n[queues.emails]\non_timeout = "${T}"'
+    text = 'app = ["${M}"]\n[driver]\nprefix = "${M}"\n[queues.emails]\non_timeout = "${T}"'
 
     read = settings(text, {"M": "shop", "T": "park"})
 
-    assert type(read.app[0]) is type(read.driver.prefix) is type(read.driver.group) is str
+    assert type(read.app[0]) is type(read.driver.prefix) is str
