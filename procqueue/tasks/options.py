@@ -123,5 +123,3 @@ def _classes(value: Any) -> tuple[type[BaseException], ...]:
 
 def _first(own: Any, inherited: Any) -> Any:
     return inherited if own is None else own
-
-

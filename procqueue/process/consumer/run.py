@@ -97,7 +97,9 @@ class InlineExecutor:
         reservation, outcome = held.reservation, ended.outcome
         verdict = judge(outcome, reservation.counters, policy, random.random())
         record = b""
-        if verdict != ACK:
+        if verdict == ACK:
+            self._log.debug("done", queue=reservation.queue, id=reservation.id)
+        else:
             record = self._record(held, outcome)
             self._tell(held, outcome, verdict, prepared)
         if verdict.is_final:
