@@ -63,9 +63,8 @@ def test_no_module_is_imported_in_a_circle() -> None:
     names = {name_of(path): path for path in modules()}
     edges = {}
     for name, path in names.items():
-        top = [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)]
         targets = set()
-        for node in top:
+        for node in ast.walk(ast.parse(path.read_text())):  # also those within functions and for types only
             if isinstance(node, ast.ImportFrom) and node.module:
                 for alias in node.names:
                     full = f"{node.module}.{alias.name}"

@@ -10,7 +10,7 @@ from procqueue.core.exits import Exit
 
 if TYPE_CHECKING:
     from procqueue.core.settings.model import Settings
-    from procqueue.tasks.task import Task
+    from procqueue.tasks.runnable import Runnable
 
 _KEYS = ("max_attempts", "handle_timeout", "kill_after", "on_timeout", "max_crashes")
 
@@ -40,7 +40,7 @@ def tasks(where: Where) -> Exit:
     return Exit.OK
 
 
-def _document(task: Task[..., Any], settings: Settings) -> dict[str, Any]:
+def _document(task: Runnable, settings: Settings) -> dict[str, Any]:
     from procqueue.core.settings.model import QueueSettings
 
     queue = settings.queues.get(task.queue)

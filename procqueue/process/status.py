@@ -5,21 +5,38 @@ from __future__ import annotations
 import os
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from procqueue.core.book import Child, Life, Reason
+from procqueue.core.book import Book, Child, Life, Reason
 from procqueue.core.plan import Phase
+from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.units import format_seconds
 from procqueue.process import kernel
 from procqueue.process.board import Board, Doing
-
-if TYPE_CHECKING:
-    from procqueue.process.master import Master
-    from procqueue.process.news import LastExit
-    from procqueue.process.nursery import Kept
+from procqueue.process.news import LastExit, News
+from procqueue.process.nursery import Kept, Nursery
+from procqueue.process.statedir import StateDir
 
 #: The counters of a queue that people see.
 _COUNTS = ("inbox", "waiting", "delayed", "reserved", "timeout", "failed")
+
+
+class Master(Protocol):
+    """What the document is made from."""
+
+    settings: Settings
+    queues: dict[str, QueueSettings]  # those that it serves
+    state: StateDir
+    started: float  # monotonic
+    started_wall: float
+    phase: Phase
+    book: Book
+    news: News
+    nursery: Nursery
+    was_ready: bool
+
+    def ready_of(self, pool: str) -> int:
+        """Return how many children of a pool can work."""
 
 
 def status(master: Master) -> dict[str, Any]:

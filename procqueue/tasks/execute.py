@@ -24,9 +24,9 @@ from procqueue.core.units import format_seconds
 from procqueue.tasks.call import delay_seconds
 from procqueue.tasks.context import Message, call
 from procqueue.tasks.failure import Failure
-from procqueue.tasks.task import Task
+from procqueue.tasks.runnable import Runnable
 
-FindTask = Callable[[str], Task[..., Any] | None]
+FindTask = Callable[[str], Runnable | None]
 
 
 @dataclass(slots=True)
@@ -34,7 +34,7 @@ class Prepared:
     """A message that can be run: its task, its converted arguments, the policy in force."""
 
     reservation: Reservation
-    task: Task[..., Any]
+    task: Runnable
     args: list[Any]
     kwargs: dict[str, Any]
     policy: Policy
@@ -114,7 +114,7 @@ def run(prepared: Prepared, message: Message) -> Ended:
     return _DONE
 
 
-def run_hook(task: Task[..., Any], failure: Failure, ticket: int) -> BaseException | None:
+def run_hook(task: Runnable, failure: Failure, ticket: int) -> BaseException | None:
     """Call the task's `on_failed`, if it has one; return what it raised. It can decide nothing any more."""
     if task.failed_hook is None:
         return None

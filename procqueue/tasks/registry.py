@@ -5,19 +5,13 @@ It is filled by importing the application's modules and asked by consumers, `tas
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from procqueue.core.errors import TaskError
+from procqueue.tasks.runnable import Runnable
 
-if TYPE_CHECKING:
-    from procqueue.tasks.task import Task
-
-    _tasks: dict[str, Task[Any, Any]]
-
-_tasks = {}  # every name and alias → its task
+_tasks: dict[str, Runnable] = {}  # every name and alias → its task
 
 
-def register(task: Task[Any, Any]) -> None:
+def register(task: Runnable) -> None:
     """Make `task` known under its name and aliases.
 
     The same function declared again (a module imported anew) takes the place of the earlier one.
@@ -38,12 +32,12 @@ def register(task: Task[Any, Any]) -> None:
         _tasks[name] = task
 
 
-def find(name: str) -> Task[Any, Any] | None:
+def find(name: str) -> Runnable | None:
     """Return the task of that name or alias, or None."""
     return _tasks.get(name)
 
 
-def all_tasks() -> list[Task[Any, Any]]:
+def all_tasks() -> list[Runnable]:
     """Return every task once, sorted by name."""
     return sorted(set(_tasks.values()), key=lambda task: task.name)
 
@@ -55,7 +49,7 @@ def nearest(name: str) -> str:
     return next(iter(get_close_matches(name, _tasks, n=1)), "")
 
 
-def forget(task: Task[Any, Any]) -> None:
+def forget(task: Runnable) -> None:
     """Make `task` unknown again: for tests, and for code that declares tasks while it runs."""
     for name in [name for name, known in _tasks.items() if known is task]:
         del _tasks[name]

@@ -28,7 +28,7 @@ from procqueue.tasks.context import deliver_timeout
 from procqueue.tasks.execute import Ended, Prepared, prepare, run, run_hook
 from procqueue.tasks.failure import Failure, failure_of_notice, failure_of_run, task_named
 from procqueue.tasks.options import queue_policy
-from procqueue.tasks.task import Task
+from procqueue.tasks.runnable import Runnable
 
 
 class Maimed(RuntimeError):
@@ -149,13 +149,11 @@ class InlineExecutor:
         self._end(held, verdict)
         return Settlement(one.id, one.ticket, verdict)
 
-    def _call_hook_under_alarm(
-        self, task: Task[..., object], failure: Failure, ticket: int, policy: Policy
-    ) -> bool:
+    def _call_hook_under_alarm(self, task: Runnable, failure: Failure, ticket: int, policy: Policy) -> bool:
         self._arm_alarm(policy.handle_timeout)
         return self._call_hook(task, failure, ticket)
 
-    def _call_hook(self, task: Task[..., object], failure: Failure, ticket: int) -> bool:
+    def _call_hook(self, task: Runnable, failure: Failure, ticket: int) -> bool:
         error = run_hook(task, failure, ticket)
         self._disarm()
         if error is not None:
