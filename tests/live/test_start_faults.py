@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from procqueue.process.ask import ask
+from procqueue.process.ask import NoMaster, ask
 from procqueue.process.board import Board
 from tests.live.conftest import Make
 from tests.live.harness import Project
@@ -25,7 +25,7 @@ def why(p: Project) -> str:
     """Return everything that `status` says about what is wrong, "" while nobody answers."""
     try:
         status = p.status()
-    except Exception:
+    except (NoMaster, TimeoutError):
         return ""
     consumers = status["queues"]["q"]["consumers"]
     texts = [problem["text"] for problem in status["problems"]] + [str(one["why"]) for one in consumers]

@@ -13,14 +13,15 @@ from tests.process.actors import actor, is_running, wait_until
 SLEEPS = "import sys; print('up', flush=True); sys.stdin.readline()"
 
 FAMILY = """
-import os, signal, sys, time
+import os, time
 from procqueue.process import kernel
 
 def report(who):
-    print(who, os.getpid(), flush=True)
+    os.write(1, f"{who} {os.getpid()}\\n".encode())
 
 os.setpgid(0, 0)
 kernel.become_subreaper()
+leader = os.getpid()
 if os.fork() == 0:
     report("child")
     if os.fork() == 0:
@@ -29,15 +30,14 @@ if os.fork() == 0:
         if os.fork() == 0:
             report("below")
     elif os.fork() == 0:
-        if os.fork() == 0:
-            os.setsid()
-            while os.getppid() != int(sys.argv[1] if len(sys.argv) > 1 else leader):
-                time.sleep(0.001)
-            report("adopted")
-        else:
+        if os.fork() > 0:
             os._exit(0)
+        os.setsid()
+        while os.getppid() != leader:
+            time.sleep(0.001)
+        report("adopted")
 time.sleep(1000)
-""".replace("kernel.become_subreaper()", "kernel.become_subreaper()\nleader = os.getpid()")
+"""
 
 
 def test_a_family_is_found_and_ended_whole_wherever_it_hid() -> None:
