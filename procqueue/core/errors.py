@@ -13,6 +13,7 @@
     └── DriverError
         ├── DriverUnavailable  the store cannot be reached now; asking again later may succeed
         ├── Full               the store refuses to grow
+        ├── Stale              the store's files were replaced: only a new process can go on
         ├── Newer              the stored layout is of a newer procqueue
         ├── Gone               this consumer was reclaimed: its id is dead for ever
         └── Unknown            the store has never heard of this consumer
@@ -108,6 +109,10 @@ class DriverUnavailable(DriverError):
 
 class Full(DriverError):
     """The store refuses to grow: its memory or disk is used up."""
+
+
+class Stale(DriverError):
+    """The store's files were removed or replaced under this process: only a new one can go on."""
 
 
 class Newer(DriverError):

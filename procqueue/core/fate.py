@@ -25,7 +25,6 @@ class Code(IntEnum):
     TAKEN = 3  # taken back by the scheduler; the consumer passes over it
     OWING = 4  # ended, its hook is running: the verdict stands, the hook is owed
     ENDED = 5  # ended, nothing owed
-    SETTLED = 6  # ended, and settled by the scheduler because the next run is slow
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ The file outlives the process: whoever reaps it, or a later master, still knows 
     word 0      magic and version            word 3   state of the process (Doing)
     word 1      messages handled             word 4   length of the identity (JSON, from byte 64)
     word 2      beat
-    from 2048   64 slots per queue of 6 words: ticket << 8 | code · deadline in monotonic ms ·
-                verdict if killed · if dead · if interrupted · as it ended
+    from 2048   64 slots per queue of 7 words: ticket << 8 | code · deadline in monotonic ms ·
+                verdict if killed · if dead · if interrupted · as it ended · ticket that the scheduler settled
     then        64 texts per queue: "began_ms id task", for display only
 
 What is held and not begun can be taken back: the consumer claims its next slot, and the scheduler marks
@@ -17,6 +17,7 @@ slots TAKEN, under an flock of this file. Nothing else needs it.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import mmap
@@ -35,10 +36,10 @@ SLOTS = 64
 
 _IDENTITY_AT = 64
 _SLOTS_AT = 2048
-_SLOT_WORDS = 6
+_SLOT_WORDS = 7
 _TEXT_BYTES = 240
 _HANDLED, _BEAT, _DOING, _IDENTITY_LENGTH = 1, 2, 3, 4
-_WORD, _DEADLINE, _IF_KILLED, _IF_DEAD, _IF_INTERRUPTED, _ENDED = range(_SLOT_WORDS)
+_WORD, _DEADLINE, _IF_KILLED, _IF_DEAD, _IF_INTERRUPTED, _ENDED, _SETTLED = range(_SLOT_WORDS)
 _MASK = (1 << 64) - 1
 
 
@@ -101,10 +102,15 @@ class Board:
 
     @classmethod
     def open(cls, path: str) -> Board:
-        """Map an existing board. Raises NoBoard; a handler may have scribbled on it, so all is checked."""
+        """Map an existing board; a handler may have scribbled on it, so all is checked.
+
+        Raises NoBoard, and OSError where the descriptors or the memory for it are used up.
+        """
         try:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):
+                raise
             raise NoBoard(f"{path}: {error.strerror}") from error
         try:
             head = os.pread(fd, _SLOTS_AT, 0)
@@ -119,15 +125,22 @@ class Board:
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             os.close(fd)
             raise NoBoard(f"{path}: {error}") from error
-        except NoBoard:
+        except (NoBoard, OSError):
             os.close(fd)
             raise
+
+    def close_file(self) -> None:
+        """Give back the descriptor; the mapping stays. For who only reads: taking and claiming need it."""
+        os.close(self._fd)
+        self._fd = -1
 
     def close(self) -> None:
         """Unmap it. The file stays."""
         self.words.release()
         self._bytes.release()
         self._map.close()
+        if self._fd < 0:
+            return
         os.close(self._fd)
 
     def fileno(self) -> int:
@@ -156,7 +169,7 @@ class Board:
 
     def drop(self, queue: int, slot: int, ticket: int) -> bool:
         """Give up a held slot; False if it was taken back meanwhile."""
-        return self._from_held(queue, slot, ticket, Code.TAKEN)
+        return self._from_held(queue, slot, ticket, Code.FREE)
 
     def set_deadline(self, queue: int, slot: int, deadline_ms: int) -> None:
         """Move the deadline of a running slot."""
@@ -244,7 +257,11 @@ class Board:
         return any(self.words[at] & 0xFF == Code.HELD for at in self._slot_offsets())
 
     def take_held(self, queue: str) -> list[int]:
-        """Mark all held slots of a queue as TAKEN and return their tickets; [] while the owner claims one."""
+        """Mark all held slots of a queue as TAKEN and return the tickets of all TAKEN ones.
+
+        Also of those taken before: whoever took them may have been kept from returning them. [] while the
+        owner claims one.
+        """
         number = self.queues.index(queue)
         with self._locked_at_once() as locked:
             if not locked:
@@ -255,6 +272,7 @@ class Board:
                 word = self.words[at]
                 if word & 0xFF == Code.HELD:
                     self.words[at] = word & ~0xFF | Code.TAKEN
+                if word & 0xFF in (Code.HELD, Code.TAKEN):
                     taken.append(word >> 8)
             return sorted(taken)
 
@@ -271,20 +289,25 @@ class Board:
     def done(self, queue: str) -> list[int]:
         """Return the tickets that ended as done and, as far as the board knows, are not settled."""
         slots = self.slots(queue).values()
-        return sorted(slot.ticket for slot in slots if slot.code is Code.ENDED and slot.ended == ACK)
+        ended = {slot.ticket for slot in slots if slot.code is Code.ENDED and slot.ended == ACK}
+        return sorted(ended - self.settled_by_others(queue))
 
     def mark_settled(self, queue: str, tickets: Container[int]) -> None:
-        """Note that the scheduler has settled what `done` returned; the owner learns it from its own turn."""
+        """Note that the scheduler has settled what `done` returned.
+
+        In a word of its own, which the owner only reads: the owner may be using the slot anew meanwhile.
+        """
         number = self.queues.index(queue)
         for slot in range(SLOTS):
             at = self._at(number, slot)
-            word = self.words[at]
-            if word & 0xFF == Code.ENDED and word >> 8 in tickets:
-                self.words[at] = word & ~0xFF | Code.SETTLED
+            ticket = self.words[at] >> 8
+            if ticket in tickets:
+                self.words[at + _SETTLED] = ticket
 
     def settled_by_others(self, queue: str) -> set[int]:
         """Return the tickets that the scheduler has settled."""
-        return {slot.ticket for slot in self.slots(queue).values() if slot.code is Code.SETTLED}
+        number = self.queues.index(queue)
+        return {self.words[self._at(number, slot) + _SETTLED] for slot in range(SLOTS)}
 
     @contextmanager
     def _locked_at_once(self) -> Iterator[bool]:
@@ -300,7 +323,7 @@ class Board:
             fcntl.flock(self._fd, fcntl.LOCK_UN)
 
     def _slot(self, at: int) -> Slot | None:
-        word, _, *verdicts = self.words[at : at + _SLOT_WORDS]
+        word, _, *verdicts = self.words[at : at + _SETTLED]
         if word & 0xFF in (Code.FREE, Code.HELD, Code.TAKEN):
             none = Verdict.unpack(2)
             return Slot(word >> 8, Code(word & 0xFF), none, none, none, none) if word else None

@@ -6,6 +6,7 @@ costs one of sixteen places for at most two seconds, and never makes the master 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import selectors
@@ -44,6 +45,7 @@ class Control:
         self._selector = selector
         self._answer = answer
         self._clients: list[Client] = []
+        self._resting_until = float("inf")
         self._listener = _listen(path, mode)
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
@@ -53,14 +55,17 @@ class Control:
         client.until = time.monotonic() + _PATIENCE
         self._send(client)
 
-    def next_deadline(self) -> float | None:
-        """Return when the first impatient moment comes (monotonic)."""
+    def next_deadline(self) -> float:
+        """Return when the first impatient moment comes (monotonic; inf if none does)."""
         waiting = [c.until for c in self._clients if not c.asked or c.unsent]
-        return min(waiting, default=None)
+        return min((*waiting, self._resting_until))
 
     def drop_late(self) -> None:
-        """Close the clients that take too long to ask or to listen."""
+        """Close the clients that take too long to ask or to listen; listen again after a rest."""
         now = time.monotonic()
+        if now >= self._resting_until:
+            self._resting_until = float("inf")
+            self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         for client in [c for c in self._clients if (not c.asked or c.unsent) and c.until <= now]:
             self._drop(client)
 
@@ -74,14 +79,17 @@ class Control:
                 except OSError:
                     pass
             self._drop(client)
-        self._selector.unregister(self._listener)
+        if self._resting_until == float("inf"):
+            self._selector.unregister(self._listener)
         self._listener.close()
 
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:
-            return  # gone again, or no descriptor free: the next one may have more luck
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._rest()
+            return  # or gone again
         connection.setblocking(False)
         if len(self._clients) >= _MOST_CLIENTS or not _may_ask(connection):
             connection.close()
@@ -89,6 +97,11 @@ class Control:
         client = Client(connection)
         self._clients.append(client)
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._receive(client))
+
+    def _rest(self) -> None:
+        """Stop listening for a while: no descriptor is free, and who waits would wake us for ever."""
+        self._selector.unregister(self._listener)
+        self._resting_until = time.monotonic() + 1.0
 
     def _receive(self, client: Client) -> None:
         try:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
+import select
 import signal
 import sys
 import time
@@ -43,6 +45,18 @@ def become_subreaper() -> None:
 def thread_count() -> int:
     """Return how many kernel threads this process has, those of C libraries included."""
     return len(os.listdir("/proc/self/task"))
+
+
+def raise_descriptor_limit() -> tuple[int, int]:
+    """Let this process have as many descriptors as it may; return the limits before (soft, hard)."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    return before
+
+
+def limit_descriptors(limits: tuple[int, int]) -> None:
+    """Set the limits (soft, hard) of this process: user code may rely on what the system gives."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 def children_of(pid: int) -> list[int]:
@@ -101,6 +115,21 @@ def open_pidfd(pid: int, start_time: int | None = None) -> int | None:
         os.close(fd)
         return None
     return fd
+
+
+def runs(pidfd: int) -> bool:
+    """Return whether the process runs, and close its pidfd. One that nobody has reaped does not."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    dead = bool(poll.poll(0))
+    os.close(pidfd)
+    return not dead
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process of that number runs."""
+    pidfd = open_pidfd(pid)
+    return pidfd is not None and runs(pidfd)
 
 
 def kill_tree(pid: int) -> None:

@@ -35,7 +35,10 @@ class Liaison:
 
     def born(self, kept: Kept) -> None:
         """Tell of a new consumer."""
-        self._tell("born", consumer=kept.id, pid=kept.pid, pool=kept.pool, queues=kept.queues)
+        self._tell(
+            "born", consumer=kept.id, pid=kept.pid, start_time=kept.start_time, pool=kept.pool,
+            queues=kept.queues,
+        )  # fmt: skip
 
     def died(self, death: Death) -> None:
         """Tell of a death, until it is reclaimed."""
@@ -58,9 +61,9 @@ class Liaison:
 
     def answer_who_lives(self, known: dict[str, Any]) -> None:
         """Answer the scheduler's comparison: who is not in the list is dead."""
-        self.brief()
         living = [kept.id for kept in self._consumers()] + list(self.adopted)
-        self._tell("living", known=known, consumers=living)
+        self._tell("living", known=known, consumers=living)  # first: a lifeline holds a few hundred messages
+        self.brief()
 
     def _consumers(self) -> list[Kept]:
         return [kept for kept in self._nursery.kept.values() if kept.pool != SCHEDULER]
@@ -78,6 +81,7 @@ class Adoption:
         self._selector = selector
         self._liaison = liaison
         self._log = log
+        self._killed: set[str] = set()
         self.until = float("inf")  # when the last patience with them ends (monotonic)
 
     def adopt(self, found: Iterable[Survivor], grace: float) -> None:
@@ -95,6 +99,7 @@ class Adoption:
         """End those that have not left in time."""
         self.until = float("inf")
         for one in self._liaison.adopted.values():
+            self._killed.add(one.consumer)
             kernel.kill_tree(one.pid)
 
     def _bury(self, one: Survivor) -> None:
@@ -102,5 +107,6 @@ class Adoption:
         self._selector.unregister(one.pidfd)
         os.close(one.pidfd)
         del self._liaison.adopted[one.consumer]
+        cause = Cause.STOPPED if one.consumer in self._killed else Cause.UNWATCHED
         detail = {"unwatched": "its master had died before it"}
-        self._liaison.died(Death(one.consumer, one.queues, Cause.UNWATCHED, None, detail))
+        self._liaison.died(Death(one.consumer, one.queues, cause, None, detail))

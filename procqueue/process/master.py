@@ -26,13 +26,12 @@ from procqueue.process.consumer.burst import Burst
 from procqueue.process.control import Client, Control
 from procqueue.process.liaison import SCHEDULER, Adoption, Liaison
 from procqueue.process.log import Log
+from procqueue.process.lookout import Lookout
 from procqueue.process.news import LastExit, News
 from procqueue.process.nursery import Kept, Nursery, cause_of, reason_of
 from procqueue.process.reclaim import Death
 from procqueue.process.statedir import StateDir, leave_state_dir, survivors
 
-#: Deadlines of messages and hard memory limits are looked at so often.
-_LOOK_EVERY = 1.0
 #: Two signals closer than this are one: systemd and terminals send theirs from two sides.
 _SECOND_SIGNAL = 0.2
 
@@ -56,7 +55,8 @@ class Master:
         self.phase = Phase.RUN
         self.book = Book()
         self.news = News(log)
-        self.nursery = Nursery(state.boards)
+        self.nursery = Nursery(state.boards, kernel.raise_descriptor_limit())
+        self._lookout = Lookout(self.nursery, queues)
         self._log = log
         self._burst = burst
         self._ended_badly = False  # a run of the burst
@@ -69,7 +69,6 @@ class Master:
         self._adoption = Adoption(self._selector, self._liaison, self._log)
         self._stop_clients: list[Client] = []
         self._asked_at = float("-inf")
-        self._look_at = float("inf")
         self.was_ready = False
 
     def run(self) -> int:
@@ -200,17 +199,18 @@ class Master:
     def _wait(self, wake_at: float | None) -> None:
         """Sleep until something happens or is due, then take note of all of it."""
         now = time.monotonic()
-        moments = [wake_at, self._look_at, self._adoption.until, self._control.next_deadline()]
-        due = min((at for at in moments if at is not None), default=float("inf"))
-        timeout = None if due == float("inf") else max(0.0, due - now)
-        for key, _ in self._selector.select(timeout):
+        # At most an hour: epoll takes no more than 24 days at once.
+        moments = [wake_at, self._lookout.at, self._adoption.until, self._control.next_deadline(), now + 3600]
+        due = min(at for at in moments if at is not None)
+        for key, _ in self._selector.select(max(0.0, due - now)):
             still = self._selector.get_map().get(key.fd)
             if still is not None and still.data is key.data:  # one of the others may have ended it meanwhile
                 key.data()
         self._control.drop_late()
         now = time.monotonic()
-        if now >= self._look_at:
-            self._look(now)
+        if now >= self._lookout.at:
+            for event in self._lookout.look(self.book, now):
+                self._note(event)
         if now >= self._adoption.until:
             self._adoption.kill_late()
 
@@ -247,11 +247,12 @@ class Master:
         self._log.info("stopping", how="now" if self.phase is Phase.KILL else "soft")
 
     def _hear(self, kept: Kept) -> None:
+        hear = self._hear_scheduler if kept.pool == SCHEDULER else self._hear_child
         for message in kept.lifeline.hear():
-            if kept.pool == SCHEDULER:
-                self._hear_scheduler(kept, message)
-            else:
-                self._hear_child(kept, message)
+            try:
+                hear(kept, message)
+            except (KeyError, ValueError, TypeError):  # user code may write there too
+                self._log.warning("not_understood", name=kept.name, said=str(message)[:200])
         if kept.lifeline.ended:
             self._forget(kept.lifeline.fileno())  # it says no more; the pidfd will tell when it is dead
 
@@ -261,7 +262,7 @@ class Master:
                 self._note(events.Loaded(kept.id))
             case "ready":
                 self._note(events.Ready(kept.id, time.monotonic()))
-                self._look_soon()
+                self._lookout.soon(time.monotonic())
                 self._note_ready(kept)
             case "worked":
                 self._note(events.Worked(kept.id))
@@ -288,6 +289,8 @@ class Master:
                 self.news.solved("driver")
             case "problem":
                 self.news.problem(message["about"], message["text"])
+            case "solved":
+                self.news.solved(message["about"])
             case "who_lives":
                 self._liaison.answer_who_lives(message["known"])
             case "reclaimed":
@@ -343,34 +346,6 @@ class Master:
                 self._ended_badly = True
                 if self._burst.once or child.ready is None:
                     self.ask_to_stop(hard=False)
-
-    # looking after deadlines and memory
-
-    def _look_soon(self) -> None:
-        if any(q.handle_timeout or q.max_memory_hard for q in self.queues.values()):
-            self._look_at = min(self._look_at, time.monotonic() + _LOOK_EVERY)
-
-    def _look(self, now: float) -> None:
-        self._look_at = float("inf")
-        for kept in self.nursery.kept.values():
-            child = self.book.children[kept.id]
-            if kept.pool == SCHEDULER or child.ready is None or child.killed:
-                continue
-            self._look_at = min(self._look_at, now + _LOOK_EVERY)
-            self._look_at_memory(kept)
-            board = self.nursery.board(kept)
-            if board is None:
-                continue
-            if board.overdue(int(now * 1000)) is not None:
-                self._note(events.Overdue(kept.id))
-            elif deadline := board.next_deadline():
-                self._look_at = min(self._look_at, max(now + 0.01, deadline / 1000 + 0.001))
-
-    def _look_at_memory(self, kept: Kept) -> None:
-        limit = self.queues[kept.pool].max_memory_hard
-        if limit and (self.nursery.resident_bytes(kept) or 0) > limit:
-            kept.detail["memory"] = self.nursery.resident_bytes(kept)
-            self._note(events.OverMemory(kept.id))
 
     # people
 

@@ -37,6 +37,7 @@ class Kept:
     pidfd: int
     lifeline: Lifeline
     queues: tuple[str, ...] = ()
+    start_time: int | None = None
     board: Board | None = None
     overdue: int | None = None  # the ticket whose deadline was enforced
     detail: dict[str, Any] = field(default_factory=dict)  # why it died, for people
@@ -63,8 +64,9 @@ class Exited:
 class Nursery:
     """All children of the master."""
 
-    def __init__(self, boards: str) -> None:
+    def __init__(self, boards: str, descriptors: tuple[int, int]) -> None:
         self._boards = boards
+        self._descriptors = descriptors  # the limits that user code gets
         self.kept: dict[str, Kept] = {}
         # Whoever was there before us (a shell's `job & exec procqueue start`) is not ours to kill.
         self._strangers = set(kernel.children_of(os.getpid()))
@@ -81,8 +83,10 @@ class Nursery:
         keep: tuple[int, ...],
     ) -> Kept:
         """Make a child. Raises OSError where none can be made."""
-        born = fork_child(body, parent_death=parent_death, keep=keep)
-        kept = Kept(id, pool, index, born.pid, born.pidfd, born.lifeline, queues)
+        limits = self._descriptors if queues else None
+        born = fork_child(body, parent_death=parent_death, keep=keep, descriptors=limits)
+        started = kernel.start_time_of(born.pid)
+        kept = Kept(id, pool, index, born.pid, born.pidfd, born.lifeline, queues, started)
         self.kept[id] = kept
         return kept
 
@@ -91,8 +95,12 @@ class Nursery:
         if kept.board is None and kept.queues:
             try:
                 kept.board = Board.open(board_path(self._boards, kept.id))
-            except NoBoard:
+            except (
+                NoBoard,
+                OSError,
+            ):  # not there yet; or no descriptor is free, and the next look may have one
                 return None
+            kept.board.close_file()
         return kept.board
 
     def stop(self, kept: Kept) -> None:

@@ -38,6 +38,7 @@ class Living:
 
     consumer: str
     pid: int
+    start_time: int | None  # with the pid it names the process for ever
     pool: str
     queues: tuple[str, ...]
 

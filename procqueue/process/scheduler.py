@@ -13,9 +13,11 @@ import random
 import select
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from procqueue.core.errors import DriverError, DriverUnavailable, Newer
+from procqueue.core.errors import DriverError, DriverUnavailable, Newer, Stale
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
 from procqueue.core.policy import begins_once
@@ -52,7 +54,8 @@ class Scheduler:
         self._once = {name for name, queue in settings.queues.items() if begins_once(queue)}
         self._living: dict[str, Living] = {}
         self._deaths: dict[str, Death] = {}
-        self._take_back = TakeBack(boards, poke)
+        self._take_back = TakeBack(boards)
+        self._troubled: set[str] = set()  # what the master was told to be wrong
         self._stopping = False
         self._ready = False
         self._compare_at = 0.0
@@ -78,9 +81,11 @@ class Scheduler:
                 break
             poll.poll(max(0, round(pause * 1000)))
             _drain(wake_read)
+            if _drain(self._poke):
+                self._take_back.poked()
             self._hear()
             if self._lifeline.ended:
-                undertaker = Undertaker(self._settings, self._living, self._boards, self._log)
+                undertaker = Undertaker(self._settings, self._living, self._deaths, self._boards, self._log)
                 undertaker.run(lambda: self._housekeeping(driver), lambda death: self._reclaim(driver, death))
                 break
         driver.close()
@@ -98,8 +103,7 @@ class Scheduler:
     def _pass(self, driver: Driver) -> float | None:
         """Do what is due; return the seconds until the next pass, None if it cannot go on."""
         try:
-            for death in list(self._deaths.values()):
-                self._reclaim(driver, death)
+            self._reclaim_all(driver)
             held = self._take_back.look(driver, self._living)
             now = time.monotonic()
             if now >= self._next_round:
@@ -110,6 +114,9 @@ class Scheduler:
         except Newer as error:
             self._log.error("newer_layout", text=str(error))
             self._lifeline.say("problem", about="driver", text=str(error))
+            return None
+        except Stale as error:
+            self._log.error("stale", text=str(error))
             return None
         except DriverError as error:
             self._retry_in = min(5.0, self._retry_in * 2 or 0.1)
@@ -124,25 +131,52 @@ class Scheduler:
         soonest = ROUND
         counts: dict[str, Any] = {}
         for queue in self._queues:
-            promoted = driver.promote(queue)
-            while promoted.moved == MAX_ENTRIES:
-                promoted = driver.promote(queue)
-            if promoted.next_in_ms is not None:
-                soonest = min(soonest, promoted.next_in_ms / 1000 + 0.001)
-            for taken, pushed in driver.take_inbox(queue, read_foreign):
-                self._log.debug("inbox", queue=queue, id=taken.entry.id, outcome=pushed)
-            found = driver.counts(queue)
-            counts[queue] = {name: getattr(found, name) for name in found.__slots__}
+            with self._apart(queue):
+                soonest = min(soonest, self._keep(driver, queue))
+                found = driver.counts(queue)
+                counts[queue] = {name: getattr(found, name) for name in found.__slots__}
         self._lifeline.say("counts", counts=counts, at=time.time())
         if not self._ready:
             self._ready = True
             self._lifeline.say("ready")
         if time.monotonic() >= self._compare_at and not self._lifeline.ended:
             self._compare_at = time.monotonic() + COMPARE_EVERY
-            known = {q: driver.consumers(q, self._host) for q in self._queues}
+            known: dict[str, list[str]] = {}
+            for queue in self._queues:
+                with self._apart(queue):
+                    known[queue] = driver.consumers(queue, self._host)
             # First what the driver knows, then who lives: a consumer has its id before its fork.
             self._lifeline.say("who_lives", known=known)
         return soonest
+
+    def _keep(self, driver: Driver, queue: str) -> float:
+        """Promote what is due and take the inbox in; return the seconds until the next message is due."""
+        promoted = driver.promote(queue)
+        while promoted.moved == MAX_ENTRIES:
+            promoted = driver.promote(queue)
+        for taken, pushed in driver.take_inbox(queue, read_foreign):
+            self._log.debug("inbox", queue=queue, id=taken.entry.id, outcome=pushed)
+        return ROUND if promoted.next_in_ms is None else promoted.next_in_ms / 1000 + 0.001
+
+    @contextmanager
+    def _apart(self, queue: str) -> Iterator[None]:
+        """Let what is wrong with one queue (a key of another type) not keep the others from being served."""
+        about = f"driver, {queue}"
+        try:
+            yield
+            if about in self._troubled:
+                self._troubled.discard(about)
+                self._lifeline.say("solved", about=about)
+        except (DriverUnavailable, Newer, Stale):
+            raise
+        except DriverError as error:
+            self._troubled.add(about)
+            self._lifeline.say("problem", about=about, text=str(error))
+
+    def _reclaim_all(self, driver: Driver) -> None:
+        for death in list(self._deaths.values()):
+            with self._apart(",".join(death.queues)):
+                self._reclaim(driver, death)
 
     def _reclaim(self, driver: Driver, death: Death) -> None:
         reclaim(driver, self._boards, death, self._once, self._log)
@@ -156,7 +190,9 @@ class Scheduler:
             match message["say"]:
                 case "born":
                     queues = tuple(message["queues"])
-                    one = Living(message["consumer"], message["pid"], message["pool"], queues)
+                    one = Living(
+                        message["consumer"], message["pid"], message["start_time"], message["pool"], queues
+                    )
                     self._living[one.consumer] = one
                 case "dead":
                     cause = Cause(message["cause"])
@@ -183,8 +219,9 @@ class Scheduler:
             self._deaths[consumer] = Death(consumer, queues, Cause.UNWATCHED)
 
 
-def _drain(fd: int) -> None:
+def _drain(fd: int) -> bool:
+    """Read what has come; True if anything had."""
     try:
-        os.read(fd, 4096)
+        return bool(os.read(fd, 4096))
     except BlockingIOError:
-        pass
+        return False

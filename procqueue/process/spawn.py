@@ -29,12 +29,17 @@ class Born:
 
 
 def fork_child(
-    body: Callable[[Lifeline], int], *, parent_death: int | None, keep: Collection[int] = ()
+    body: Callable[[Lifeline], int],
+    *,
+    parent_death: int | None,
+    keep: Collection[int] = (),
+    descriptors: tuple[int, int] | None = None,
 ) -> Born:
     """Fork; the child runs `body(lifeline)` and leaves with what it returns.
 
     `parent_death`: the signal for the child when its parent dies, None for none. `keep`: further
-    descriptors that the child needs. Raises OSError where no child can be made (EAGAIN, ENOMEM, EMFILE).
+    descriptors that the child needs. `descriptors`: its limits (soft, hard), None for ours.
+    Raises OSError where no child can be made (EAGAIN, ENOMEM, EMFILE).
     """
     if (threads := kernel.thread_count()) != 1:
         raise RuntimeError(f"fork with {threads} threads: the child could inherit locks that nobody opens")
@@ -45,17 +50,31 @@ def fork_child(
         sys.stdout.flush()
         pid = os.fork()
         if pid == 0:
+            os.close(ours.fileno())  # so that a descriptor is free, whatever the limit
+            if descriptors is not None:
+                kernel.limit_descriptors(descriptors)
             _be_child(body, theirs, parent, parent_death, {0, 1, 2, theirs.fileno(), *keep})
-        theirs.close()
         # In both processes: whoever is first makes the group before anyone may signal it.
         _own_group(pid)
-        return Born(pid, os.pidfd_open(pid), ours)
+        born = Born(pid, _pidfd_of(pid), ours)
+        theirs.close()
+        return born
     except OSError:
         ours.close()
         theirs.close()
         raise
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _pidfd_of(pid: int) -> int:
+    """Return the pidfd of a fresh child; one that cannot be watched must not live."""
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        raise
 
 
 def let_signals_in() -> None:

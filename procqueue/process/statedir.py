@@ -8,8 +8,10 @@ host          the identity of this host towards the store; outlives the master, 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import shutil
 import stat
 from dataclasses import dataclass
 
@@ -88,7 +90,8 @@ def survivors(state: StateDir) -> list[Survivor]:
                 continue
             except NoBoard:
                 pass
-        os.unlink(path)  # a draft, or nothing that anybody can read
+        with contextlib.suppress(FileNotFoundError):  # an old undertaker may be at it too
+            os.unlink(path)  # a draft, or nothing that anybody can read
     return found
 
 
@@ -118,16 +121,34 @@ def _refuse_foreign(path: str) -> None:
 
 
 def _host(path: str) -> str:
+    """Return the identity kept here, or a new one where there is none, or where it is that of another place.
+
+    A copy of the directory (an image of a container, a restored backup) must not take itself for the
+    original: it would reclaim what the original's living consumers own.
+    """
+    place = _place(os.path.dirname(path))
     try:
         with open(path, encoding="ascii") as file:
-            host = file.read().strip()
-        if len(host) == 16 and host.isalnum():
+            host, _, kept_at = file.read().strip().partition(" ")
+        if len(host) == 16 and host.isalnum() and kept_at == place:
             return host
+        shutil.rmtree(f"{os.path.dirname(path)}/boards")
+        os.mkdir(f"{os.path.dirname(path)}/boards", mode=0o700)
     except FileNotFoundError:
         pass
     host = secrets.token_hex(8)
-    _write(path, f"{host}\n")
+    _write(path, f"{host} {place}\n")
     return host
+
+
+def _place(folder: str) -> str:
+    """Return what a copy of the directory would not have: the machine and the inode."""
+    try:
+        with open("/etc/machine-id", encoding="ascii") as file:
+            machine = file.read().strip()
+    except OSError:
+        machine = ""
+    return f"{machine or 'machine'}:{os.stat(folder).st_ino}"
 
 
 def _write(path: str, text: str) -> None:

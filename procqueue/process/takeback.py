@@ -8,7 +8,6 @@ would run it again.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 
@@ -25,31 +24,33 @@ _ALERT_SECONDS = 1.5
 class TakeBack:
     """The eyes of the scheduler on the boards of the living."""
 
-    def __init__(self, boards: str, poke: int) -> None:
+    def __init__(self, boards: str) -> None:
         self._folder = boards
-        self._poke = poke
-        self._alert_until = 0.0
+        self._alert_until = float("inf")  # who came before may have left something half done
         self._open: dict[str, Board] = {}
         self._ran: dict[str, set[int]] = {}  # what ran at the last look
+        self._returned: dict[str, set[int]] = {}  # what was returned behind it
+
+    def poked(self) -> None:
+        """Note that a consumer has several messages in hand."""
+        self._alert_until = max(self._alert_until, time.monotonic() + _ALERT_SECONDS)
 
     def look(self, driver: Driver, living: Mapping[str, Living]) -> bool:
         """Take back what is due; True if it is worth to look again soon."""
-        now = time.monotonic()
-        try:
-            os.eventfd_read(self._poke)
-            self._alert_until = now + _ALERT_SECONDS
-        except BlockingIOError:
-            pass
-        if now > self._alert_until:
+        if time.monotonic() > self._alert_until:
             self._ran.clear()
+            self._returned.clear()
             return False
+        calm_at, self._alert_until = self._alert_until, float("inf")  # until a look went well
         for one in living.values():
             self._look_at(driver, one)
+        self._alert_until = min(calm_at, time.monotonic() + _ALERT_SECONDS)
         return True
 
     def forget(self, consumer: str) -> None:
         """Give back the board of a dead consumer."""
         self._ran.pop(consumer, None)
+        self._returned.pop(consumer, None)
         board = self._open.pop(consumer, None)
         if board is not None:
             board.close()
@@ -63,13 +64,14 @@ class TakeBack:
         self._ran[one.consumer] = running
         if not slow:
             return
+        returned = self._returned.setdefault(one.consumer, set())
         for queue in board.queues:
-            verdicts = dict.fromkeys(board.done(queue), ACK) | dict.fromkeys(
-                board.take_held(queue), UNTOUCHED
-            )
-            if verdicts:
-                self._settle(driver, queue, one.consumer, verdicts)
-                board.mark_settled(queue, verdicts)
+            done = dict.fromkeys(board.done(queue), ACK)
+            taken = dict.fromkeys(set(board.take_held(queue)) - returned, UNTOUCHED)
+            if done or taken:
+                self._settle(driver, queue, one.consumer, done | taken)
+                board.mark_settled(queue, done)
+                returned |= taken.keys()
 
     def _settle(self, driver: Driver, queue: str, consumer: str, verdicts: dict[int, Verdict]) -> None:
         owned = [one for one in driver.owned(queue, consumer) if one.ticket in verdicts]
@@ -84,6 +86,6 @@ class TakeBack:
         if board is None:
             try:
                 board = self._open[consumer] = Board.open(board_path(self._folder, consumer))
-            except NoBoard:
+            except (NoBoard, OSError):
                 return None
         return board

@@ -33,16 +33,23 @@ class _Orphan:
 class Undertaker:
     """Sees the last consumers of a dead master off."""
 
-    def __init__(self, settings: Settings, living: Mapping[str, Living], boards: str, log: Log) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        living: Mapping[str, Living],
+        deaths: Mapping[str, Death],
+        boards: str,
+        log: Log,
+    ) -> None:
         self._boards = boards
         self._log = log
         now = time.monotonic()
         self._orphans: dict[int, _Orphan] = {}
-        self._dead: list[Death] = []
-        for one in living.values():
+        self._dead = list(deaths.values())  # the master has told of them, and why
+        for one in (one for one in living.values() if one.consumer not in deaths):
             queue = settings.queues.get(one.pool)
             grace = queue.effective_grace(settings.master.grace) if queue else 25.0
-            pidfd = kernel.open_pidfd(one.pid)
+            pidfd = kernel.open_pidfd(one.pid, one.start_time)
             if pidfd is None:
                 self._dead.append(Death(one.consumer, one.queues, Cause.UNWATCHED))
             else:

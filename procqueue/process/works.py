@@ -7,10 +7,9 @@ boards move to the new master, which finds them as it finds those of its own pre
 from __future__ import annotations
 
 import os
-import select
 import shutil
 
-from procqueue.process import lock
+from procqueue.process import kernel, lock
 from procqueue.process.statedir import StateDir, survivors
 
 
@@ -36,7 +35,7 @@ def take_over(state_dir: str, heir: StateDir) -> None:
         return
     for name in names:
         folder = f"{state_dir}/work/{name}"
-        if os.path.realpath(folder) != os.path.realpath(heir.path):
+        if not (name.isdigit() and kernel.is_alive(int(name))):
             try:
                 _take_over(folder, heir)
             except (lock.Occupied, OSError):
@@ -48,19 +47,10 @@ def _take_over(folder: str, heir: StateDir) -> None:
     dead = StateDir(folder, "", fd)
     try:
         found = survivors(dead)
-        if any([_still_runs(one.pidfd) for one in found if one.pidfd is not None]):
+        if any([kernel.runs(one.pidfd) for one in found if one.pidfd is not None]):
             return  # its scheduler lives too, and sees them off as their undertaker
         for board in os.listdir(dead.boards):
             os.rename(f"{dead.boards}/{board}", f"{heir.boards}/{board}")
         shutil.rmtree(folder)
     finally:
         os.close(fd)
-
-
-def _still_runs(pidfd: int) -> bool:
-    """Return whether the process runs, and close its pidfd. One that nobody has reaped does not."""
-    poll = select.poll()
-    poll.register(pidfd, select.POLLIN)
-    dead = bool(poll.poll(0))
-    os.close(pidfd)
-    return not dead

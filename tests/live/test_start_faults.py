@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -131,8 +132,23 @@ def test_a_host_file_that_says_nothing_is_made_anew(make: Make, host: str) -> No
 
     p.start()
 
-    named = (p.folder / "run" / "host").read_text().strip()
-    assert len(named) == 16 and named.isalnum() and p.status()["master"]["host"] == named
+    named, _, place = (p.folder / "run" / "host").read_text().strip().partition(" ")
+    assert place and len(named) == 16 and named.isalnum() and p.status()["master"]["host"] == named
+
+
+def test_a_copy_of_a_state_dir_is_another_host_and_reclaims_nothing_of_the_original(make: Make) -> None:
+    p = make(QUEUE, QUICK)
+    p.start()
+    original = p.status()["master"]["host"]
+    copied = make(QUEUE, QUICK, name="copy")
+    (copied.folder / "run").mkdir(mode=0o700)
+    (copied.folder / "run" / "host").write_text((p.folder / "run" / "host").read_text())
+    shutil.copytree(p.folder / "run" / "boards", copied.folder / "run" / "boards")
+
+    copied.start()
+
+    assert copied.status()["master"]["host"] != original
+    assert "reclaimed" not in copied.output.read_text() and "adopted" not in copied.output.read_text()
 
 
 def test_s8_a_second_master_is_refused_and_told_who_is_there(make: Make) -> None:

@@ -42,9 +42,7 @@ def test_a_notice_tells_the_same_without_the_exception() -> None:
 
     failure = failure_of_notice(header.encode() + b"\n" + BODY)
 
-    assert failure == Failure(
-        MESSAGE, Ending.CRASHED, None, "killed by signal 9", {"signal": 9}, "emails:0"
-    )
+    assert failure == Failure(MESSAGE, Ending.CRASHED, None, "killed by signal 9", {"signal": 9}, "emails:0")
 
 
 def test_an_unreadable_message_fails_without_task_and_arguments() -> None:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from procqueue.core.errors import DriverError, DriverUnavailable, Full, Newer
+from procqueue.core.errors import DriverError, DriverUnavailable, Full, Newer, Stale
 from procqueue.drivers.contract import LAYOUT
 from procqueue.drivers.sqlite.gate import Gate
 
@@ -146,7 +146,7 @@ class Link:
         if self._names() != self._files:
             # Commits would go into deleted files. A second connection would share the deleted index with
             # this one (SQLite keeps one per process and file), so only a new process can go on.
-            raise DriverError(
+            raise Stale(
                 f"{self.path!r} or its -wal file was deleted or replaced while in use: restart this process, "
                 "and let nothing remove these files"
             )

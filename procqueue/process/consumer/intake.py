@@ -131,12 +131,12 @@ class Intake:
             self._unsure = True
             raise
         self._ledger.settled(queue)
+        late = set(turn.refused) - self._board.settled_by_others(queue) if turn.refused else set()
         number = self._queues.index(queue)
         at = time.monotonic()
         for slot, reservation in enumerate(turn.taken):
             self._board.hold(number, slot, reservation.ticket)
             self._held.append(Held(reservation, number, slot, turn.now_ms, at))
-        late = set(turn.refused) - self._board.settled_by_others(queue) if turn.refused else set()
         if late and not self._unsure:
             self._log.warning("late_settlements", queue=queue, tickets=len(late))
         mine = sum(held.queue == number for held in self._held)

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 from procqueue import producer
 from procqueue.core.book import Reason
-from procqueue.core.errors import DriverError, DriverUnavailable, Gone, Newer, Unknown
+from procqueue.core.errors import DriverError, DriverUnavailable, Gone, Newer, Stale, Unknown
 from procqueue.core.exits import Exit
 from procqueue.core.record import MAX_ERROR
 from procqueue.core.settings.model import QueueSettings, Settings
@@ -117,6 +117,9 @@ class Consumer:
             # Reclaimed, or forgotten by a store that lost its memory: whatever we held is not ours any more.
             self._log.warning("disowned", text=str(error))
             return Exit.DISOWNED
+        except Stale as error:
+            self._log.error("stale", text=str(error))
+            return Exit.DISOWNED
         except Newer as error:
             self._lifeline.say("problem", text=str(error))
             return Exit.UNREACHABLE
@@ -209,9 +212,11 @@ class Consumer:
                 self._settle_all()
                 for queue in self._queue.serves:
                     driver.leave(queue, self._identity.consumer)
-                return
+                break
             except DriverUnavailable:
                 time.sleep(0.2)
+        for left in kernel.descendants_of(os.getpid()):
+            kernel.send(left, signal.SIGKILL)  # if the master is dead, nobody else would
 
     def _settle_all(self) -> bool:
         self._intake.settle()
@@ -235,7 +240,7 @@ class Consumer:
             except DriverUnavailable as error:
                 if pause == 0.05:
                     self._log.warning("driver_away", text=str(error), retry="until it is back")
-            except (Gone, Unknown, Newer):
+            except (Gone, Unknown, Newer, Stale):
                 raise
             except DriverError as error:
                 self._log.error("driver_refuses", text=str(error))

@@ -1,0 +1,50 @@
+"""The lookout: each second the boards are read for messages past their deadline, and memory is measured.
+
+A deadline that is seen coming is met to the millisecond; one that begins and ends within a second may be
+enforced up to a second late. Nothing here decides: it makes events of what it sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from procqueue.core.book import Book, Event, Overdue, OverMemory
+from procqueue.core.settings.model import QueueSettings
+from procqueue.process.nursery import Kept, Nursery
+
+_LOOK_EVERY = 1.0
+
+
+class Lookout:
+    """Looks after what the consumers of one master run. `at` is the moment of the next look (monotonic)."""
+
+    def __init__(self, nursery: Nursery, queues: Mapping[str, QueueSettings]) -> None:
+        self._nursery = nursery
+        self._queues = queues
+        self.at = float("inf")
+
+    def soon(self, now: float) -> None:
+        """Begin to look: somebody can work."""
+        self.at = min(self.at, now + _LOOK_EVERY)
+
+    def look(self, book: Book, now: float) -> list[Event]:
+        """Return what was seen."""
+        self.at = float("inf")
+        return [event for kept in self._nursery.kept.values() for event in self._look_at(kept, book, now)]
+
+    def _look_at(self, kept: Kept, book: Book, now: float) -> Iterator[Event]:
+        child = book.children[kept.id]
+        if not kept.queues or child.ready is None or child.killed:
+            return
+        self.soon(now)
+        limit = self._queues[kept.pool].max_memory_hard
+        if limit and (memory := self._nursery.resident_bytes(kept) or 0) > limit:
+            kept.detail["memory"] = memory
+            yield OverMemory(kept.id)
+        board = self._nursery.board(kept)
+        if board is None:
+            return
+        if board.overdue(int(now * 1000)) is not None:
+            yield Overdue(kept.id)
+        elif deadline := board.next_deadline():
+            self.at = min(self.at, max(now + 0.01, deadline / 1000 + 0.001))
