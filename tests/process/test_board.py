@@ -11,7 +11,7 @@ import pytest
 from procqueue.core.fate import Code
 from procqueue.core.verdict import ACK, INTERRUPTED, Charge, Kind, Verdict
 from procqueue.process.board import MAGIC, Board, Doing, NoBoard
-from tests.process.actors import actor
+from tests.process.actors import PATIENCE, actor
 
 DEADLINE, IF_KILLED, IF_DEAD, IF_INTERRUPTED, ENDED = range(1, 6)
 FIRST = 2048 // 8
@@ -155,15 +155,15 @@ def test_s7_no_reader_ever_sees_half_a_word(path: str) -> None:
     with actor(WRITER, path) as writer:
         assert writer.line() == "writing"
         board = Board.open(path)
-        seen = set()
-        until = time.monotonic() + 1.0
-        while time.monotonic() < until:
+        seen: set[int] = set()
+        give_up = time.monotonic() + PATIENCE
+        while len(seen) < 20_000 and time.monotonic() < give_up:
             for word in range(DEADLINE, ENDED + 1):
                 value = board.words[FIRST + word]
                 assert value >> 32 == value & 0xFFFFFFFF
                 seen.add(value)
         board.close()
-    assert len(seen) > 100
+    assert len(seen) >= 20_000
 
 
 @pytest.mark.parametrize("kill", range(8))
