@@ -63,10 +63,6 @@ class Served:
         connection.setblocking(False)
         return connection
 
-    def is_waiting(self) -> bool:
-        """True if somebody is being waited for."""
-        return self.control.next_deadline() not in (None, float("inf"))
-
     def answer_to(self, connection: socket.socket) -> bytes:
         """Serve until the connection is at its end; return all that came."""
         received = bytearray()
