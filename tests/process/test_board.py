@@ -157,13 +157,13 @@ def test_s7_no_reader_ever_sees_half_a_word(path: str) -> None:
         board = Board.open(path)
         seen: set[int] = set()
         give_up = time.monotonic() + PATIENCE
-        while len(seen) < 20_000 and time.monotonic() < give_up:
+        while len(seen) < 3_000 and time.monotonic() < give_up:
             for word in range(DEADLINE, ENDED + 1):
                 value = board.words[FIRST + word]
                 assert value >> 32 == value & 0xFFFFFFFF
                 seen.add(value)
         board.close()
-    assert len(seen) >= 20_000
+    assert len(seen) >= 3_000
 
 
 @pytest.mark.parametrize("kill", range(8))
