@@ -170,3 +170,21 @@ def test_a_stop_asked_softly_twice_is_no_hard_stop(make: Make) -> None:
 
     assert p.master.wait(30) == 0
     assert p.counts().waiting == 0 and "killed=none" in p.output.read_text()
+
+
+def test_d14_one_that_timed_out_does_not_wait_for_ever_for_a_successor_that_waits_for_it(make: Make) -> None:
+    app = """
+    import fcntl
+    lock = open(os.path.join(os.path.dirname(os.environ["TRAIL"]), "lock"), "w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+
+    @task(queue="q", handle_timeout="300ms", max_attempts=2, retry_seconds=[0.1])
+    def slow():
+        say("began")
+        time.sleep(600)
+    """
+    p = make("[queues.q]\nrestart_delay_max = 1\n", app)
+    p.start()
+    p.push("slow")
+
+    p.wait_said("began", times=2)

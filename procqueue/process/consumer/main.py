@@ -41,6 +41,9 @@ from procqueue.process.spawn import let_signals_in
 
 T = TypeVar("T")
 
+#: One that takes nothing more waits so long for its successor. Longer would help nobody: it does no work, and
+#: what it holds (a lock, an open transaction of a handler that timed out) may be what the successor waits for.
+_SUCCESSOR_SECONDS = 5.0
 #: An idle consumer asks the driver again at least so often.
 _IDLE_SECONDS = 5.0
 
@@ -82,7 +85,8 @@ class Consumer:
         self._stint = Stint(burst, identity.consumer, identity.host) if burst else None
         self._spent: Reason | None = None
         self._troubled = False  # the driver refused what should have worked, and the master was told
-        self._full = False  # takes nothing more: waits for its successor
+        self._full = False  # takes nothing more: waits for its successor …
+        self._leave_at = float("inf")  # … until then
 
     def run(self) -> int:
         """Live; return the exit code."""
@@ -169,7 +173,9 @@ class Consumer:
         if self._stint is not None:
             seconds = min(seconds, self._stint.seconds_left())
         if self._full:
-            self._interrupts.wait(_IDLE_SECONDS)
+            self._interrupts.wait(max(0.0, self._leave_at - time.monotonic()))
+            if time.monotonic() >= self._leave_at:
+                self._interrupts.stopping = True
         else:
             also = self._interrupts.descriptors()
             self._patiently(lambda: driver.wait(self._queue.serves, seconds, also))
@@ -201,6 +207,7 @@ class Consumer:
             self._lifeline.say("spent", reason=reason)
         if full and not self._full:
             self._full = True
+            self._leave_at = time.monotonic() + _SUCCESSOR_SECONDS
             self._intake.give_back()
 
     def _leave(self, driver: Driver) -> None:
