@@ -41,8 +41,8 @@ from procqueue.process.spawn import let_signals_in
 
 T = TypeVar("T")
 
-#: One that takes nothing more waits so long for its successor. Longer would help nobody: it does no work, and
-#: what it holds (a lock, an open transaction of a handler that timed out) may be what the successor waits for.
+#: One that takes nothing more waits so long for its successor. Longer would help nobody: it does no work,
+#: and what it holds (a lock, a transaction of a handler that timed out) may be what the successor waits for.
 _SUCCESSOR_SECONDS = 5.0
 #: An idle consumer asks the driver again at least so often.
 _IDLE_SECONDS = 5.0
