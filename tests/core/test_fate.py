@@ -50,11 +50,10 @@ def test_d7_what_the_board_never_saw_was_not_begun(cause: Cause) -> None:
     assert fates([ONE], {}, cause) == {11: NOT_BEGUN}
 
 
-@pytest.mark.parametrize("code", [Code.ENDED, Code.SETTLED])
 @pytest.mark.parametrize("ended", [ACK, RETRIED, KILLED, DEAD_FOR_GOOD])
 @pytest.mark.parametrize("cause", [*Cause])
-def test_d7_finished_but_unsettled_is_settled_not_repeated(code: Code, ended: Verdict, cause: Cause) -> None:
-    assert fates([ONE], board(slot(11, code, ended)), cause, overdue=11) == {
+def test_d7_finished_but_unsettled_is_settled_not_repeated(ended: Verdict, cause: Cause) -> None:
+    assert fates([ONE], board(slot(11, Code.ENDED, ended)), cause, overdue=11) == {
         11: Fate(ended, begun=True, owes=False)
     }
 
