@@ -82,7 +82,7 @@ def test_d7_those_that_ran_beside_each_other_are_suspected(cause: Cause) -> None
     assert fates([ONE, TWO], board(RUNNING, BESIDE), cause) == {11: begun(SUSPECTED), 12: begun(SUSPECTED)}
 
 
-@pytest.mark.parametrize("code", [Code.HELD, Code.ENDED, Code.SETTLED, Code.OWING, Code.TAKEN])
+@pytest.mark.parametrize("code", [Code.HELD, Code.ENDED, Code.OWING, Code.TAKEN])
 def test_d7_one_that_only_waited_or_had_ended_does_not_share_the_blame(code: Code) -> None:
     found = fates([ONE, TWO], board(RUNNING, slot(12, code)), Cause.CRASH)
 
@@ -160,5 +160,4 @@ def test_s7_the_codes_on_boards_keep_their_numbers() -> None:
         ("TAKEN", 3),
         ("OWING", 4),
         ("ENDED", 5),
-        ("SETTLED", 6),
     ]
