@@ -36,7 +36,6 @@ class Reason(StrEnum):
     MEMORY_HARD = "memory_hard"
     TIMEOUT = "timeout"
     RELOAD = "reload"
-    RESTART = "restart"
     SCALE = "scale"
     STOP = "stop"
     CRASH = "crash"

@@ -9,13 +9,14 @@
     │   ├── UnknownQueue       the configuration has no such queue
     │   ├── BadArguments       the arguments do not fit the task, or are no JSON
     │   ├── TooLarge           the body is over max_body
+    │   ├── PushInterrupted    push_many ended early
     │   └── PushUnknown        the push was sent and its answer never came
     └── DriverError
         ├── DriverUnavailable  the store cannot be reached now; asking again later may succeed
         ├── Full               the store refuses to grow
         ├── Stale              the store's files were replaced: only a new process can go on
         ├── Newer              the stored layout is of a newer procqueue
-        ├── Gone               this consumer was reclaimed: its id is dead for ever
+        ├── Gone               this consumer was reclaimed: its id is dead
         └── Unknown            the store has never heard of this consumer
 
 Control flow of handlers (Retry, Fail, SoftTimeout) stands below the tree: it is no failure of procqueue.
@@ -120,11 +121,11 @@ class Newer(DriverError):
 
 
 class Gone(DriverError):
-    """This consumer id was reclaimed and is dead for ever; the process has to leave."""
+    """This consumer id was reclaimed; it is never used again, and the process has to leave."""
 
 
 class Unknown(DriverError):
-    """The store has never heard of this consumer id: it lost its memory."""
+    """The store does not know this consumer id: it lost its memory, or a week has passed since its end."""
 
 
 class Retry(Exception):

@@ -1,6 +1,6 @@
 """Exit codes: what every verb and process of procqueue answers to its caller.
 
-One table for the command line, the master and its children; nothing else in the code spells a number.
+One table for the command line, the master and its children.
 Codes from 64 on follow sysexits.h where it has a fitting one.
 """
 

@@ -45,7 +45,7 @@ class Cause(StrEnum):
     CRASH = "crash"  # nobody asked it to
     MEMORY = "memory"  # max_memory_hard: counts as a crash
     TIMEOUT = "timeout"  # killed at the deadline of one message
-    STOPPED = "stopped"  # stop, reload, restart, scale, --now: ours
+    STOPPED = "stopped"  # stop, recycle, scale, --now: ours
     UNWATCHED = "unwatched"  # it died while no master watched: with its host, or after its master
 
 
@@ -54,7 +54,7 @@ class Fate:
     """A verdict, whether the run had begun, and whether its hook is still owed."""
 
     verdict: Verdict
-    begun: bool
+    begun: bool  # or counts as begun, where nothing is known
     owes: bool
 
 

@@ -65,7 +65,7 @@ class Charge(StrEnum):
     NONE = "none"
     ATTEMPT = "attempts"  # its handler ended badly: raised, timed out
     CRASH = "crashes"  # its process died while it ran alone
-    SUSPECT = "suspects"  # its process died while it ran beside others
+    SUSPECT = "suspects"  # its process died unwatched, or beside others: perhaps not by its fault
     INTERRUPT = "interrupts"  # we stopped it
     RELEASE = "releases"  # it gave itself back
 
@@ -118,7 +118,7 @@ class Reservation:
 
     @property
     def is_notice(self) -> bool:
-        """True for an owed hook: `body` is then a Notice, not a message of the wire."""
+        """True for an owed hook: `body` is then a notice (record.py), not a message of the wire."""
         return self.id.startswith(NOTICE_MARK)
 
 

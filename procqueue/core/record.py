@@ -54,7 +54,6 @@ class NoticeHeader:
     outcome: str  # Ending
     error: str
     counters: str  # Counters.pack, after the verdict
-    pushed_ms: int
     consumer: str
     cause: dict[str, Any] = field(default_factory=dict)
 

@@ -35,8 +35,6 @@ _SLOW_ONES = (0, 9)
 _READY_WITHIN = 20.0
 _DONE_WITHIN = 40.0
 _LOOK_EVERY = 0.05
-#: A slow one that has run longer may be over when the signal comes.
-_IN_TIME = 1.5
 _ON_THE_WAY = (State.WAITING, State.DELAYED, State.RESERVED)
 
 

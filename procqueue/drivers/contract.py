@@ -4,7 +4,8 @@ Laws D1–D9, D13, D15 and D16 of ARCHITECTURE.md are kept here and proved by te
 driver runs. A driver holds no policy: verdicts come in, are carried out, and that is all. One instance
 belongs to one process and one thread of it; after a fork it must not be used, nor closed.
 
-Every verb may raise DriverUnavailable (ask again later), Newer, Full (push only) and DriverError.
+Every verb may raise DriverUnavailable (ask again later), Newer, Stale and DriverError; push and take_inbox
+also Full.
 """
 
 from __future__ import annotations
@@ -124,7 +125,10 @@ class Driver(Protocol):
         """Return to the head whatever `consumer` owns beyond the tickets `held`. Raises Gone, Unknown."""
 
     def leave(self, queue: str, consumer: str) -> None:
-        """Forget a consumer that owns nothing; what it still owns goes back to the head, uncharged."""
+        """Forget a consumer; what it still owns goes back to the head, uncharged.
+
+        Afterwards its id is Gone or Unknown, as the driver likes: the process leaves.
+        """
 
     def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
         """Sleep until a message may be there, a descriptor of `also` is readable, or the time is over.
@@ -141,7 +145,9 @@ class Driver(Protocol):
         """Return what `consumer` owns, in the order it was reserved."""
 
     def reclaim(self, queue: str, consumer: str, settlements: Sequence[Settlement]) -> int:
-        """Declare `consumer` dead for ever and settle everything it owned; return how many there were.
+        """Declare `consumer` dead and settle everything it owned; return how many there were.
+
+        Its id is Gone for a week and Unknown after it; ids are never used again.
 
         What `settlements` does not name goes back to the head uncharged. Idempotent.
         """

@@ -6,13 +6,14 @@ The file outlives the process: whoever reaps it, or a later master, still knows 
 
     word 0      magic and version            word 3   state of the process (Doing)
     word 1      messages handled             word 4   length of the identity (JSON, from byte 64)
-    word 2      beat
+    word 2      (kept free)
     from 2048   64 slots per queue of 7 words: ticket << 8 | code · deadline in monotonic ms ·
                 verdict if killed · if dead · if interrupted · as it ended · ticket that the scheduler settled
     then        64 texts per queue: "began_ms id task", for display only
 
 What is held and not begun can be taken back: the consumer claims its next slot, and the scheduler marks
-slots TAKEN, under an flock of this file. Nothing else needs it.
+slots TAKEN, under an flock of this file. Apart from that, and from a word of its own that says which tickets
+the scheduler has settled, everyone but the owner only reads.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from enum import IntEnum
 from typing import Any
 
 from procqueue.core.fate import Code, Slot
-from procqueue.core.verdict import ACK, Verdict
+from procqueue.core.verdict import ACK, UNTOUCHED, Verdict
 
 MAGIC = int.from_bytes(b"PQBOARD\x01", "little")
 SLOTS = 64
@@ -38,9 +39,8 @@ _IDENTITY_AT = 64
 _SLOTS_AT = 2048
 _SLOT_WORDS = 7
 _TEXT_BYTES = 240
-_HANDLED, _BEAT, _DOING, _IDENTITY_LENGTH = 1, 2, 3, 4
+_HANDLED, _DOING, _IDENTITY_LENGTH = 1, 3, 4
 _WORD, _DEADLINE, _IF_KILLED, _IF_DEAD, _IF_INTERRUPTED, _ENDED, _SETTLED = range(_SLOT_WORDS)
-_MASK = (1 << 64) - 1
 
 
 class Doing(IntEnum):
@@ -191,10 +191,6 @@ class Board:
         """Write how many messages were handled."""
         self.words[_HANDLED] = number
 
-    def set_beat(self, moment_ms: int) -> None:
-        """Show that the loop turns."""
-        self.words[_BEAT] = moment_ms & _MASK
-
     def set_doing(self, doing: Doing) -> None:
         """Write what the process as a whole is doing."""
         self.words[_DOING] = doing
@@ -325,10 +321,10 @@ class Board:
     def _slot(self, at: int) -> Slot | None:
         word, _, *verdicts = self.words[at : at + _SETTLED]
         if word & 0xFF in (Code.FREE, Code.HELD, Code.TAKEN):
-            none = Verdict.unpack(2)
+            none = UNTOUCHED
             return Slot(word >> 8, Code(word & 0xFF), none, none, none, none) if word else None
         try:
-            killed, dead, interrupted, ended = (Verdict.unpack(v or 2) for v in verdicts)
+            killed, dead, interrupted, ended = (Verdict.unpack(v) if v else UNTOUCHED for v in verdicts)
             return Slot(word >> 8, Code(word & 0xFF), killed, dead, interrupted, ended)
         except ValueError:
             return None

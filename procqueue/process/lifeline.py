@@ -1,6 +1,6 @@
 """The lifeline: a socket pair between the master and one child, which says by its end that the other is gone.
 
-Messages are JSON objects with a version byte's worth of `"v": 1`, one per datagram (SOCK_SEQPACKET keeps
+Messages are JSON objects with `"v": 1`, one per datagram (SOCK_SEQPACKET keeps
 their bounds). End of file means "it will say no more"; that a child is dead is known from its pidfd only
 (law S5).
 """

@@ -108,7 +108,7 @@ def _settlement(queue: str, one: Owned, fate: Fate, death: Death) -> Settlement:
     owes = b""
     if fate.owes:
         counters = one.counters.charged(fate.verdict.charge).pack()
-        header = NoticeHeader(one.id, queue, ending, error, counters, 0, death.consumer, death.detail)
+        header = NoticeHeader(one.id, queue, ending, error, counters, death.consumer, death.detail)
         owes = header.encode()
     return Settlement(one.id, one.ticket, fate.verdict, record.encode(), owes)
 

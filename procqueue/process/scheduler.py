@@ -1,9 +1,9 @@
 """The scheduler: the driver's housekeeping, in one child that runs no user code and leaves last.
 
-Each round: due messages become waiting, documents of foreign producers are taken in, the dead are reclaimed,
-what is held behind a slow message goes back, and the counts that `status` shows are taken. It is the keeper
-of an SQLite store (its connection is open from before the first consumer until after the last), and, when
-the master dies, the undertaker (undertaker.py). A driver that is away makes it wait, never leave.
+Each pass: the dead are reclaimed, what is held behind a slow message goes back. Each round, once a second:
+due messages become waiting, documents of foreign producers are taken in, the counts for `status` are taken.
+It is the keeper of an SQLite store (its connection is open from before the first consumer until after the
+last), and, when the master dies, the undertaker (undertaker.py). A driver that is away makes it wait.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Scheduler:
         except Stale as error:
             self._log.error("stale", text=str(error))
             return None
-        except DriverError as error:
+        except (DriverError, OSError) as error:  # OSError: no descriptor or memory for a board
             self._retry_in = min(5.0, self._retry_in * 2 or 0.1)
             if self._retry_in == 0.1 or not isinstance(error, DriverUnavailable):
                 self._log.warning("driver_away", text=str(error), retry="until it is back")

@@ -1,4 +1,4 @@
-"""The status document (ARCHITECTURE.md, formats): what the master knows, in the words of the interface."""
+"""The status document (README, "Formats of --json"): what the master knows, in the words of the interface."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Taking back what is held and not begun, when the message before it turns out to be slow.
 
 A consumer that has several messages in hand pokes the scheduler; from then on its board is looked at every
-few milliseconds. A run that is seen twice is slow: what is held behind it goes back to the head, uncharged,
+50 ms. A run that is seen twice is slow: what is held behind it goes back to the head, uncharged,
 for a consumer that has time; what was done before it is settled, so that not even the loss of the whole host
 would run it again.
 """

@@ -75,7 +75,7 @@ class Undertaker:
                 reclaim(self._dead[0])
                 self._dead.pop(0)
             pause = housekeeping()
-        except DriverError as error:
+        except (DriverError, OSError) as error:
             self._log.warning("driver_away", text=str(error))
             pause = 1.0
         return min([pause, *(max(0.0, o.kill_at - time.monotonic()) for o in self._orphans.values())])
@@ -97,7 +97,7 @@ class Undertaker:
     def _overdue(self, one: Living) -> int | None:
         try:
             board = Board.open(board_path(self._boards, one.consumer))
-        except NoBoard:
+        except (NoBoard, OSError):
             return None
         overdue = board.overdue(time.monotonic_ns() // 1_000_000)
         board.close()

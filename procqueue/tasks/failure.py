@@ -61,10 +61,10 @@ def failure_of_run(
     return Failure(message, outcome.ending, exception, outcome.error, {}, consumer)
 
 
-def failure_of_notice(body: bytes) -> Failure:
-    """Return the failure that a notice tells of. Raises ValueError if `body` is none."""
-    header, raw = read_notice(body)
-    message = _message(header.id, header.queue, raw, Counters.unpack(header.counters), header.pushed_ms)
+def failure_of_notice(notice: Reservation) -> Failure:
+    """Return the failure that a notice tells of. Raises ValueError if its body is none."""
+    header, raw = read_notice(notice.body)
+    message = _message(header.id, header.queue, raw, Counters.unpack(header.counters), notice.pushed_ms)
     return Failure(message, Ending(header.outcome), None, header.error, dict(header.cause), header.consumer)
 
 

@@ -27,7 +27,6 @@ HEADER = NoticeHeader(
     outcome="crashed",
     error="killed by signal 9",
     counters="0 3 0 0 0",
-    pushed_ms=1_700_000_000_000,
     consumer="host.1.2",
     cause={"signal": 9},
 )

@@ -119,6 +119,7 @@ def test_d7_a_message_that_kills_its_process_ends_in_failed_with_the_cause_and_i
     @poison.on_failed
     def told(failure):
         say(f"told {{failure.outcome}} {{failure.message.crashes}} {{os.getpid()}}")
+        say(f"age {{time.time() - failure.message.pushed_at.timestamp():.0f}}")
 
     @task(queue="q")
     def quick(n):
@@ -136,6 +137,8 @@ def test_d7_a_message_that_kills_its_process_ends_in_failed_with_the_cause_and_i
     began = [line.split()[1] for line in said if line.startswith("began")]
     told = [line.split() for line in said if line.startswith("told")]
     assert len(began) == 3 and "quick 1" in said
+    (age,) = (float(line.split()[1]) for line in said if line.startswith("age"))
+    assert 0 <= age < 3600
     assert [t[1:3] for t in told] == [["crashed", "3"]] and told[0][3] not in began
     (failed,) = p.failed()
     assert failed.id == id and failed.counters.crashes == 3

@@ -37,10 +37,10 @@ def test_a_run_that_ended_here_brings_its_exception() -> None:
 def test_a_notice_tells_the_same_without_the_exception() -> None:
     header = NoticeHeader(
         id="order-7", queue="emails", outcome="crashed", error="killed by signal 9", counters="3 1 0 0 0",
-        pushed_ms=PUSHED_MS, consumer="emails:0", cause={"signal": 9},
+        consumer="emails:0", cause={"signal": 9},
     )  # fmt: skip
 
-    failure = failure_of_notice(header.encode() + b"\n" + BODY)
+    failure = failure_of_notice(notice(header.encode() + b"\n" + BODY))
 
     assert failure == Failure(MESSAGE, Ending.CRASHED, None, "killed by signal 9", {"signal": 9}, "emails:0")
 
@@ -56,4 +56,8 @@ def test_an_unreadable_message_fails_without_task_and_arguments() -> None:
 @pytest.mark.parametrize("body", [b"", b"{}", b"no notice\n{}"])
 def test_what_is_no_notice_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError):
-        failure_of_notice(body)
+        failure_of_notice(notice(body))
+
+
+def notice(body: bytes) -> Reservation:
+    return Reservation("emails", "!order-7:5", 9, body, Counters(), PUSHED_MS)

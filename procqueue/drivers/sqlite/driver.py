@@ -54,7 +54,7 @@ SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
 
 IS_GONE = "SELECT 1 FROM gone WHERE queue = ? AND consumer = ?"
 MARK_GONE = "INSERT OR IGNORE INTO gone (queue, consumer, at_ms) VALUES (?, ?, ?)"
-PRUNE_GONE = "DELETE FROM gone WHERE queue = ? AND at_ms < ?"
+PRUNE_GONE = "DELETE FROM gone WHERE at_ms < ?"
 REGISTER = "INSERT OR REPLACE INTO consumers (queue, consumer, host) VALUES (?, ?, ?)"
 UNREGISTER = "DELETE FROM consumers WHERE queue = ? AND consumer = ?"
 CONSUMERS = "SELECT consumer FROM consumers WHERE queue = ? AND host = ? ORDER BY consumer"
@@ -203,7 +203,7 @@ class SqliteDriver:
 
     def promote(self, queue: str) -> Promoted:
         """Make due messages waiting, and wake a consumer if any message waits."""
-        self._prune(queue)
+        self._prune()
         now = now_ms()
         moved = 0
         with self._link.reading() as db:
@@ -296,11 +296,11 @@ class SqliteDriver:
         with contextlib.suppress(OSError):  # wait() will say so; until then promote's tokens do
             self._wake.listen(queue)
 
-    def _prune(self, queue: str) -> None:
+    def _prune(self) -> None:
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_SECONDS
             with self._link.writing() as db:
-                db.execute(PRUNE_GONE, (queue, now_ms() - GONE_KEPT_MS))
+                db.execute(PRUNE_GONE, (now_ms() - GONE_KEPT_MS,))
 
 
 def _check(entries: Sequence[Entry]) -> None:

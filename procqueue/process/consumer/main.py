@@ -1,8 +1,8 @@
 """One consumer, from the fork to the last settlement. The loop reads as a sentence: see `_work`.
 
-It is made of three parts that know nothing of each other: what takes in (intake.py), what runs (run.py),
-what settles (settle.py). It finishes what it runs on TERM and INT from anyone, and when the master's end of
-the lifeline is gone (laws S8, S11); only SIGKILL ends it sooner.
+It is made of what takes in (intake.py), what runs (run.py), and the ledger between them (settle.py), whose
+verdicts leave with the next turn. It finishes what it runs on TERM and INT from anyone, and when the
+master's end of the lifeline is gone (laws S8, S11); only SIGKILL ends it sooner.
 """
 
 from __future__ import annotations

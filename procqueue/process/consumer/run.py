@@ -82,7 +82,7 @@ class InlineExecutor:
 
     def _expect(self, held: Held, policy: Policy) -> None:
         counters = held.reservation.counters
-        if counters is NO_COUNTERS or counters == NO_COUNTERS:
+        if counters == NO_COUNTERS:
             words = self._verdicts.get(policy)
             if words is None:
                 words = self._verdicts[policy] = _words(policy, NO_COUNTERS)
@@ -134,7 +134,7 @@ class InlineExecutor:
         policy = queue_policy(self._queue(held))
         verdict = ACK
         try:
-            failure = failure_of_notice(one.body)
+            failure = failure_of_notice(one)
         except ValueError as error:
             self._log.error("notice_unreadable", id=one.id, text=str(error))
         else:
@@ -144,8 +144,8 @@ class InlineExecutor:
                 f"{failure.message.task} on_failed",
             )  # fmt: skip
             if task is not None and not self._call_hook_under_alarm(task, failure, one.ticket, policy):
-                tried = one.counters.crashes + 1 >= policy.max_crashes
-                verdict = ACK if tried else Verdict(Kind.RELEASE, Charge.CRASH)
+                tried_enough = one.counters.crashes + 1 >= policy.max_crashes
+                verdict = ACK if tried_enough else Verdict(Kind.RELEASE, Charge.CRASH)
         self._end(held, verdict)
         return Settlement(one.id, one.ticket, verdict)
 
