@@ -15,6 +15,8 @@
         ├── Full               the store refuses to grow
         ├── Stale              the store's files were replaced: only a new process can go on
         ├── Newer              the stored layout is of a newer procqueue
+        ├── Gap                a chunk of a session came before the one in front of it
+        ├── UnknownSession     the store does not know the session of a chunk
         ├── Gone               this consumer was reclaimed: its id is dead for ever
         └── Unknown            the store has never heard of this consumer
 
@@ -117,6 +119,18 @@ class Stale(DriverError):
 
 class Newer(DriverError):
     """The stored layout was written by a newer procqueue than this one."""
+
+
+class Gap(DriverError):
+    """The chunk is not the next of its session: the store has those up to `last`. Nothing was stored."""
+
+    def __init__(self, text: str, last: int) -> None:
+        super().__init__(text)
+        self.last = last
+
+
+class UnknownSession(DriverError):
+    """The store has never heard of this session, or no longer. Nothing was stored."""
 
 
 class Gone(DriverError):
