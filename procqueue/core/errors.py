@@ -25,7 +25,7 @@ Control flow of handlers (Retry, Fail, SoftTimeout) stands below the tree: it is
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class ProcqueueError(Exception):
@@ -84,11 +84,15 @@ class TooLarge(PushError):
 
 
 class PushUnknown(PushError):
-    """The push was sent, and no answer came: it may or may not be stored."""
+    """The push was sent, and no answer came: it may or may not be stored.
 
-    def __init__(self, text: str, ids: tuple[str, ...] = ()) -> None:
+    `receipt.repeat()`, or `await receipt.arepeat()`, sends it again so that it is stored once (law D10).
+    """
+
+    def __init__(self, text: str, ids: tuple[str, ...] = (), receipt: Any = None) -> None:
         super().__init__(text)
         self.ids = ids
+        self.receipt = receipt  # tasks.call.Unanswered
 
 
 class PushInterrupted(PushError):
