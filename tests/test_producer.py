@@ -30,6 +30,7 @@ from procqueue import (
     TooLarge,
     UnknownQueue,
     producer,
+    pushing,
     task,
 )
 from procqueue.config import load
@@ -468,7 +469,7 @@ def test_a_soft_timeout_waits_until_the_driver_has_answered() -> None:
         deliver_timeout(frame)
 
     def handler() -> None:
-        with producer._undisturbed():
+        with pushing._undisturbed():
             signal.raise_signal(signal.SIGALRM)
             steps.append("answered")
         steps.append("never")
@@ -505,14 +506,14 @@ def test_a_push_goes_through_once_its_store_is_there(welcome: Any, tmp_path: Pat
     assert [receipt.outcome for receipt in receipts] == ["queued"]
 
 
-def test_a_lost_answer_is_told_with_the_ids_and_not_repeated(welcome: Any, tmp_path: Path) -> None:
+def test_an_answer_that_never_comes_is_told_with_the_ids(welcome: Any, tmp_path: Path) -> None:
     server = start_server(tmp_path)
     try:
         file = tmp_path / "queues.toml"
         file.write_text(
             f'app = ["shop"]\n[queues.emails]\n[driver]\nurl = "unix://{tmp_path}/s"\ntimeout = "200ms"\n'
         )
-        procqueue.connect(str(file))
+        procqueue.connect(str(file), push_timeout="500ms")
         welcome.push(1)
         os.kill(server.pid, signal.SIGSTOP)
 

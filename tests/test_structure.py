@@ -10,7 +10,7 @@ LAYERS = (
     ("cli",),
     ("web", "demo"),
     ("process",),
-    ("tasks", "producer"),
+    ("tasks", "producer", "pushing"),
     ("drivers",),
     ("config",),
     ("core",),

@@ -16,6 +16,8 @@
         ├── Full               the store refuses to grow
         ├── Stale              the store's files were replaced: only a new process can go on
         ├── Newer              the stored layout is of a newer procqueue
+        ├── Gap                a chunk of a session came before the one in front of it
+        ├── UnknownSession     the store does not know the session of a chunk
         ├── Gone               this consumer was reclaimed: its id is dead
         └── Unknown            the store has never heard of this consumer
 
@@ -24,7 +26,7 @@ Control flow of handlers (Retry, Fail, SoftTimeout) stands below the tree: it is
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class ProcqueueError(Exception):
@@ -83,11 +85,15 @@ class TooLarge(PushError):
 
 
 class PushUnknown(PushError):
-    """The push was sent, and no answer came: it may or may not be stored."""
+    """The push was sent, and no answer came: it may or may not be stored.
 
-    def __init__(self, text: str, ids: tuple[str, ...] = ()) -> None:
+    `receipt.repeat()`, or `await receipt.arepeat()`, sends it again so that it is stored once (law D10).
+    """
+
+    def __init__(self, text: str, ids: tuple[str, ...] = (), receipt: Any = None) -> None:
         super().__init__(text)
         self.ids = ids
+        self.receipt = receipt  # tasks.call.Unanswered
 
 
 class PushInterrupted(PushError):
@@ -118,6 +124,18 @@ class Stale(DriverError):
 
 class Newer(DriverError):
     """The stored layout was written by a newer procqueue than this one."""
+
+
+class Gap(DriverError):
+    """The chunk is not the next of its session: the store has those up to `last`. Nothing was stored."""
+
+    def __init__(self, text: str, last: int) -> None:
+        super().__init__(text)
+        self.last = last
+
+
+class UnknownSession(DriverError):
+    """The store has never heard of this session, or no longer. Nothing was stored."""
 
 
 class Gone(DriverError):

@@ -1,6 +1,6 @@
 """The contract of a storing driver: the verbs every store carries out in one atomic step each.
 
-Laws D1–D9, D13, D15 and D16 of ARCHITECTURE.md are kept here and proved by tests/conformance, which every
+Laws D1–D10, D13, D15 and D16 of ARCHITECTURE.md are kept here and proved by tests/conformance, which every
 driver runs. A driver holds no policy: verdicts come in, are carried out, and that is all. One instance
 belongs to one process and one thread of it; after a fork it must not be used, nor closed.
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from procqueue.core.message import Counts, Owned, Reservation, State, Stored
 from procqueue.core.verdict import Settlement
@@ -31,22 +31,44 @@ MAX_NOTICES = 1000
 #: So many bytes of a message's history are kept; the oldest records go first.
 MAX_HISTORY = 32 * 1024
 
+#: A session is forgotten when it was not used for so long; until then its pushes can be repeated exactly.
+SESSION_KEPT_MS = 3_600_000
+#: When a session was used last is written down only so often, which is cheaper; it is kept longer by as much.
+SESSION_NOTED_MS = 600_000
+
 
 class Pushed(StrEnum):
     """What became of one pushed entry."""
 
     QUEUED = "queued"
-    DUPLICATE = "duplicate"  # a message of that id exists
+    DUPLICATE = "duplicate"  # a message of that id exists, or the id is remembered
+    STORED_ALREADY = "stored already"  # the chunk is a repeat, and an earlier copy of it was stored
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One message to push. `delay_ms` from the driver's now; `at_ms` since 1970 UTC wins over it."""
+    """One message to push. `delay_ms` from the driver's now; `at_ms` since 1970 UTC wins over it.
+
+    `remember_ms`: for so long after the message is gone (handled, forgotten) its id stays taken.
+    """
 
     id: str
     body: bytes
     delay_ms: int = 0
     at_ms: int | None = None
+    remember_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """The place of one chunk among the pushes of a producer (law D10).
+
+    `session`: a random name that nobody else uses. `number`: of the chunk in it, 1, 2, 3 … without a gap. Two
+    different chunks never go under one number, and a session is not used by two connections at once.
+    """
+
+    session: str
+    number: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +118,13 @@ class Driver(Protocol):
 
     # producers
 
-    def push(self, queue: str, entries: Sequence[Entry]) -> list[Pushed]:
+    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
         """Store up to MAX_ENTRIES messages, all of them or none; wake a consumer.
 
-        Raises Full if the store refuses to grow (nothing was stored).
+        With a `lane`, only what is next in its session is stored. What is stored already is answered by
+        STORED_ALREADY for each entry (by DUPLICATE for those of the last chunk that were duplicates then);
+        else nothing is stored: Gap beyond the next number, UnknownSession unless the number is 1.
+        Raises Full if the store refuses to grow (nothing was stored, the number is not used up).
         """
 
     # consumers
@@ -153,7 +178,10 @@ class Driver(Protocol):
         """
 
     def promote(self, queue: str) -> Promoted:
-        """Make up to MAX_ENTRIES due messages waiting, and wake a consumer if any message waits."""
+        """Make up to MAX_ENTRIES due messages waiting, and wake a consumer if any message waits.
+
+        Also forgets what has had its time: idle sessions, remembered ids, consumers dead for a week.
+        """
 
     def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
         """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each."""
@@ -183,3 +211,15 @@ class Driver(Protocol):
 
     def close(self) -> None:
         """Give back every descriptor. Never raises."""
+
+
+@runtime_checkable
+class PushesAhead(Protocol):
+    """What a driver has beside the contract if several of its pushes can be on their way at once."""
+
+    def push_ahead(self, queue: str, entries: Sequence[Entry], lane: Lane) -> Callable[[], list[Pushed]]:
+        """Send a push. The function returned waits for the answer and raises what push raises.
+
+        Answers are waited for in the order in which the pushes were sent. Any other verb in between takes
+        them away: DriverUnavailable, sent.
+        """

@@ -15,7 +15,7 @@ from typing import Final
 
 from procqueue.core.message import NO_COUNTERS, Reservation
 from procqueue.core.verdict import Kind, Verdict
-from procqueue.drivers.contract import Entry, Pushed
+from procqueue.drivers.contract import Entry, Lane, Pushed
 
 #: A message that has been run so often inside one push is given up: nothing else would end the push.
 MAX_RUNS: Final = 1000
@@ -52,7 +52,12 @@ class SyncDriver:
         self._ticket = 0
         self.pauses: deque[Pause] = deque(maxlen=MAX_PAUSES)
 
-    def push(self, queue: str, entries: Sequence[Entry]) -> list[Pushed]:
+    def push(
+        self,
+        queue: str,
+        entries: Sequence[Entry],
+        lane: Lane | None = None,  # noqa: ARG002  # no answer gets lost here
+    ) -> list[Pushed]:
         """Run `entries` one after the other, each to its end. Raises what their handlers raise in the end."""
         for entry in entries:
             self._run(queue, entry)

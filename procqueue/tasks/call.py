@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -49,6 +50,31 @@ class PushedMany:
     ids: tuple[str, ...]
 
 
+class Unanswered:
+    """A push that was sent and not answered; what PushUnknown.receipt is. `ids` are those of its messages."""
+
+    def __init__(self, ids: tuple[str, ...], send: Callable[[], Any]) -> None:
+        self.ids = ids
+        self._send = send
+        self._lock = threading.Lock()
+
+    def repeat(self) -> Any:
+        """Send it again, under the same session and number: it is stored once, also if it was handled.
+
+        Returns what the push would have returned (for push_many: PushedMany of these messages), each time
+        that it is asked. Raises PushUnknown if there is no answer again, or if 50 minutes have passed: the
+        store forgets sessions. Any thread may call it, and a child after a fork.
+        """
+        with self._lock:
+            return self._send()
+
+    async def arepeat(self) -> Any:
+        """Repeat, without blocking the event loop."""
+        import asyncio  # see producer.apush_body
+
+        return await asyncio.to_thread(self.repeat)
+
+
 @dataclass(frozen=True, slots=True)
 class Placed:
     """Where and when a push is to go; what using() says. `at_ms` is ms since 1970 UTC and wins."""
@@ -57,22 +83,33 @@ class Placed:
     id: str | None = None
     delay_ms: int = 0
     at_ms: int | None = None
+    remember_ms: int = 0
 
 
 ANYWHERE = Placed()
 
 
-def placed(delay: Delay | None, at: datetime | None, queue: str | None, id: str | None) -> Placed:
+def placed(
+    delay: Delay | None,
+    at: datetime | None,
+    queue: str | None,
+    id: str | None,
+    remember: Delay | None = None,
+) -> Placed:
     """Return what using() was given, checked. Raises ValueError or TypeError naming the option."""
     if delay is not None and at is not None:
         raise ValueError("delay= and at= both say when the message is due: give one of them")
     if id is not None and not wire.is_id(id):
         raise ValueError(f"id={id[:140]!r} is not 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -")
+    if remember is not None and id is None:
+        raise ValueError("remember= says for how long a given id stays taken: give id= as well")
+    with _about("remember"):
+        remember_ms = 0 if remember is None else round(delay_seconds(remember) * 1000)
     with _about("delay"):
         delay_ms = 0 if delay is None else round(delay_seconds(delay) * 1000)
     with _about("at"):
         at_ms = None if at is None else moment_ms(at)
-    return Placed(queue, id, delay_ms, at_ms)
+    return Placed(queue, id, delay_ms, at_ms, remember_ms)
 
 
 def delay_seconds(delay: Delay) -> float:

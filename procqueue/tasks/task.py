@@ -67,7 +67,7 @@ class Task(Generic[P, R]):
         """Store a message that runs this task with these arguments.
 
         Raises BadArguments, TooLarge, UnknownQueue; DriverUnavailable if it could not be stored in time,
-        PushUnknown if it was sent and no answer came.
+        PushUnknown if it was sent and no answer came: `.receipt.repeat()` sends it again, stored once.
         """
         from procqueue import producer
 
@@ -86,13 +86,15 @@ class Task(Generic[P, R]):
         at: datetime | None = None,
         queue: str | None = None,
         id: str | None = None,
+        remember: Delay | None = None,
     ) -> Using[P]:
         """Return this task with options for its pushes.
 
         `delay` is seconds, "10m" or a timedelta; `at` a datetime with a time zone; both at once is an error.
-        `id` is up to 128 of A-Z a-z 0-9 . _ : @ - and unique in its queue while its message exists.
+        `id` is up to 128 of A-Z a-z 0-9 . _ : @ - and unique in its queue while its message exists, and for
+        `remember` (written like `delay`) after the message was handled or forgotten.
         """
-        return Using(self, placed(delay, at, queue, id))
+        return Using(self, placed(delay, at, queue, id, remember))
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
         """Return these arguments as a call, for push_many."""

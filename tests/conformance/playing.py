@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from procqueue.core.message import Charge, Reservation, State
 from procqueue.core.record import NoticeHeader
 from procqueue.core.verdict import ACK, Kind, Settlement, Verdict
-from procqueue.drivers.contract import Driver, Entry, Pushed
+from procqueue.drivers.contract import Driver, Entry, Lane, Pushed
 from tests.conformance.stores import QUEUE
 
 HOST = "host-1"
@@ -25,6 +25,11 @@ RELEASE_LATER = Verdict(Kind.RELEASE, Charge.RELEASE, DAY_MS)
 def push(driver: Driver, *ids: str, delay_ms: int = 0, at_ms: int | None = None) -> list[Pushed]:
     """Push one message for each id; its body tells which it is."""
     return driver.push(QUEUE, [Entry(id, body_of(id), delay_ms, at_ms) for id in ids])
+
+
+def push_in(driver: Driver, session: str, number: int, *ids: str) -> list[Pushed]:
+    """Push one message for each id, as one chunk of a session."""
+    return driver.push(QUEUE, [Entry(id, body_of(id)) for id in ids], Lane(session, number))
 
 
 def body_of(id: str) -> bytes:

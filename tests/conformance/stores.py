@@ -48,6 +48,9 @@ class Store(Protocol):
     def make_newer(self, queue: str = QUEUE) -> None:
         """Change the stored layout's version to the next one."""
 
+    def age(self, ms: int, queue: str = QUEUE) -> None:
+        """Let sessions and remembered ids be so much older."""
+
     def close(self) -> None:
         """Close all connections and remove what is stored."""
 
@@ -81,6 +84,10 @@ class SqliteStore(_Opened):
     def make_newer(self, queue: str = QUEUE) -> None:  # noqa: ARG002  # one layout for all queues
         self._run("UPDATE layout SET version = ?", LAYOUT + 1)
 
+    def age(self, ms: int, queue: str = QUEUE) -> None:
+        self._run("UPDATE sessions SET used_ms = used_ms - ? WHERE queue = ?", ms, queue)
+        self._run("UPDATE remembered SET until_ms = until_ms - ? WHERE queue = ?", ms, queue)
+
     def close(self) -> None:
         super().close()
         shutil.rmtree(self.directory)
@@ -104,6 +111,17 @@ class RedisStore(_Opened):
 
     def make_newer(self, queue: str = QUEUE) -> None:
         self._client.hset(f"{self._prefix}:{{{queue}}}:state", "v", str(LAYOUT + 1))
+
+    def age(self, ms: int, queue: str = QUEUE) -> None:
+        sessions, uses, remembered = (
+            f"{self._prefix}:{{{queue}}}:{name}" for name in ("sessions", "uses", "remembered")
+        )
+        for session, value in self._client.hgetall(sessions).items():
+            number, used, *doubles = value.split()
+            self._client.hset(sessions, session, b" ".join([number, b"%d" % (int(used) - ms), *doubles]))
+            self._client.zincrby(uses, -ms, session)
+        for id in self._client.zrangebyscore(remembered, 0, "+inf"):
+            self._client.zincrby(remembered, -ms, id)
 
     def close(self) -> None:
         super().close()

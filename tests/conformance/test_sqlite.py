@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
@@ -14,7 +15,7 @@ import pytest
 
 from procqueue.core.errors import DriverError, DriverUnavailable, Full
 from procqueue.core.message import State
-from procqueue.drivers.contract import Entry
+from procqueue.drivers.contract import Entry, Lane, Pushed
 from procqueue.drivers.sqlite import rows
 from procqueue.drivers.sqlite.driver import SqliteDriver
 from procqueue.drivers.sqlite.gate import Gate
@@ -198,9 +199,34 @@ def test_a_full_disk_refuses_pushes_and_still_lets_consumers_settle(store: Sqlit
 
     with pytest.raises(Full):
         driver.push(QUEUE, [Entry("small", b""), Entry("large", b"x" * 100_000)])
+    with pytest.raises(Full):
+        driver.push(QUEUE, [Entry("large", b"x" * 100_000)], Lane("s", 1))
+    assert driver.push(QUEUE, [Entry("m", b"")], Lane("s", 1)) == [Pushed.DUPLICATE]  # keeps its number
 
     assert playing.drain(driver, who) == ["m"]
     driver.close()
+
+
+def test_d10_what_had_its_time_leaves_no_rows(store: SqliteStore) -> None:
+    driver = store.open()
+    for number in range(150):
+        driver.push(QUEUE, [Entry(f"m{number}", b"", remember_ms=9_000)], Lane(f"s{number}", 1))
+        driver.forget(QUEUE, [f"m{number}"])
+    store.age(2 * 3_600_000)
+
+    driver.promote(QUEUE)
+    assert _rows(store) == (50, 50)
+    driver.promote(QUEUE)
+
+    assert _rows(store) == (0, 0)
+
+
+def _rows(store: SqliteStore) -> tuple[int, int]:
+    with contextlib.closing(sqlite3.connect(store.path)) as db:
+        found: tuple[int, int] = db.execute(
+            "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM remembered)"
+        ).fetchone()
+    return found
 
 
 def test_a_file_that_is_no_database_is_refused_with_advice(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from procqueue.core.errors import DriverError, Newer
 from procqueue.core.message import Charge, Counters, State
 from procqueue.core.verdict import ACK, UNTOUCHED, Kind, Settlement, Verdict
-from procqueue.drivers.contract import LAYOUT, MAX_HISTORY, MAX_NOTICES, Entry, TakenIn
+from procqueue.drivers.contract import LAYOUT, MAX_HISTORY, MAX_NOTICES, Entry, Lane, TakenIn
 from procqueue.drivers.redis import RedisDriver
 from procqueue.drivers.redis.scripts import KEYS, load_scripts
 from tests.drivers.redis_support import dump, key, opened, push, queue_name, raw, settled, sweep
@@ -49,7 +49,9 @@ def furnish(driver: RedisDriver, client: Any, queue: str) -> list[Settlement]:
     """Put something into every key; return one settlement of each kind for what is owned."""
     driver.register(queue, CONSUMER, "h")
     driver.reclaim(queue, "dead", [])
-    push(driver, queue, *"abcdefghij")
+    push(driver, queue, *"abcdefgh")
+    driver.push(queue, [Entry(id, b"{}", remember_ms=9_000) for id in "ijk"], Lane("s", 1))
+    driver.forget(queue, ["k"])
     client.rpush(key(queue, "inbox"), b"document")
     first = driver.turn(queue, CONSUMER, [], 4)
     endings = [
@@ -88,6 +90,12 @@ def misread(raw: bytes) -> TakenIn:
 Verb = Callable[[RedisDriver, str, list[Settlement]], object]
 VERBS: dict[str, Verb] = {
     "push": lambda driver, queue, _: driver.push(queue, [Entry("x", b"1"), Entry("y", b"2", delay_ms=9_000)]),
+    "push, in a lane": lambda driver, queue, _: driver.push(
+        queue, [Entry("x", b"1", remember_ms=9), Entry("a", b"2")], Lane("s", 2)
+    ),
+    "push, the first in a lane": lambda driver, queue, _: driver.push(
+        queue, [Entry("x", b"1")], Lane("t", 1)
+    ),
     "register": lambda driver, queue, _: driver.register(queue, "another", "h"),
     "turn": lambda driver, queue, endings: driver.turn(queue, CONSUMER, endings, 5),
     "turn, acks only": lambda driver, queue, endings: driver.turn(queue, CONSUMER, endings[2:3], 0),
@@ -289,6 +297,57 @@ def test_d15_the_oldest_notices_go_first_and_take_their_bodies_along(
     assert client.lindex(key(queue, "notices"), 0) == b"!n:1"
     assert client.lindex(key(queue, "notices"), -1) == b"!last:7"
     assert not client.hexists(key(queue, "bodies"), "!n:0")
+
+
+def test_d10_what_is_remembered_does_not_grow_with_the_pushes(
+    driver: RedisDriver, client: Any, queue: str
+) -> None:
+    _push_in_one_lane(driver, queue, 1, 1_000)
+    before = _remembered_bytes(client, queue)
+
+    _push_in_one_lane(driver, queue, 1_001, 20_000)
+
+    assert _remembered_bytes(client, queue) <= before + 8  # the number has more digits
+
+
+@pytest.mark.slow
+def test_d10_a_million_pushes_leave_one_line(driver: RedisDriver, client: Any, queue: str) -> None:
+    _push_in_one_lane(driver, queue, 1, 1_000)
+    before = _remembered_bytes(client, queue)
+
+    _push_in_one_lane(driver, queue, 1_001, 1_000_000)
+
+    assert _remembered_bytes(client, queue) <= before + 8
+
+
+def _push_in_one_lane(driver: RedisDriver, queue: str, first: int, last: int) -> None:
+    who = f"c{first}"
+    driver.register(queue, who, "h")
+    held: list[Settlement] = []
+    for number in range(first, last + 1):
+        driver.push(queue, [Entry(f"m{number}", b"{}")], Lane("f" * 24, number))
+        if number % 50 == 0:
+            held = settled(driver.turn(queue, who, held, 50))
+    driver.turn(queue, who, held, 0)
+
+
+def _remembered_bytes(client: Any, queue: str) -> int:
+    names = ("state", "sessions", "uses", "remembered", "bodies", "meta", "history")
+    return sum(client.memory_usage(key(queue, name)) or 0 for name in names)
+
+
+def test_d10_ids_whose_time_is_over_are_swept(driver: RedisDriver, client: Any, queue: str) -> None:
+    for start in range(0, 300, 100):
+        ids = [f"m{number}" for number in range(start, start + 100)]
+        driver.push(queue, [Entry(id, b"{}", remember_ms=9_000) for id in ids])
+        driver.forget(queue, ids)
+    for id in client.zrange(key(queue, "remembered"), 0, -1):
+        client.zincrby(key(queue, "remembered"), -10_000, id)
+
+    driver.promote(queue)
+    assert client.zcard(key(queue, "remembered")) == 200
+    driver.push(queue, [Entry(f"n{number}", b"{}", remember_ms=9_000) for number in range(100)])
+    assert client.zcard(key(queue, "remembered")) == 100
 
 
 def test_no_script_uses_what_scripts_may_not() -> None:

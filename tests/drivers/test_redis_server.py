@@ -13,7 +13,7 @@ import pytest
 from procqueue.core.errors import DriverError, DriverUnavailable, Full, Unknown
 from procqueue.core.message import State
 from procqueue.core.verdict import Kind, Settlement, Verdict
-from procqueue.drivers.contract import Entry
+from procqueue.drivers.contract import Entry, Lane, Pushed
 from procqueue.drivers.redis import RedisDriver
 from procqueue.drivers.redis.refusals import LEAST_ACL
 from tests.drivers.redis_support import dump, opened, push, raw, settled, until
@@ -60,10 +60,30 @@ def test_a_full_store_refuses_a_push_whole_and_takes_all_else(start: Start) -> N
 
         with pytest.raises(Full):
             driver.push(QUEUE, [Entry("x", b"1"), Entry("y", b"2", delay_ms=1)])
+        for lane in (Lane("s", 2), Lane("t", 1)):
+            with pytest.raises(Full):
+                driver.push(QUEUE, [Entry("x", b"1", remember_ms=9)], lane)
         assert dump(client, QUEUE) == before
         for verb, run in VERBS.items():
-            if verb not in ("push", "leave", "turn"):
+            if not verb.startswith("push") and verb not in ("leave", "turn"):
                 run(driver, QUEUE, endings)
+
+
+def test_d10_a_full_store_answers_repeats_and_duplicates_and_a_refused_chunk_keeps_its_number(
+    start: Start,
+) -> None:
+    url = start().url
+    with opened(url) as driver, raw(url) as client:
+        driver.push(QUEUE, [Entry("a", b"1")], Lane("s", 1))
+        fill(client)
+
+        with pytest.raises(Full):
+            driver.push(QUEUE, [Entry("b", b"1")], Lane("s", 2))
+        assert driver.push(QUEUE, [Entry("a", b"1")], Lane("s", 1)) == [Pushed.STORED_ALREADY]
+        assert driver.push(QUEUE, [Entry("a", b"1")], Lane("s", 2)) == [Pushed.DUPLICATE]
+
+        client.config_set("maxmemory", 0)
+        assert driver.push(QUEUE, [Entry("c", b"1")], Lane("s", 3)) == [Pushed.QUEUED]
 
 
 def test_a_full_store_is_emptied_by_its_consumers(start: Start) -> None:

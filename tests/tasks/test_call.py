@@ -81,3 +81,14 @@ def test_what_is_not_said_is_left_open() -> None:
 def test_a_receipt_is_true_if_the_message_was_queued() -> None:
     assert Receipt("1", "emails", "queued")
     assert not Receipt("1", "emails", "duplicate")
+
+
+def test_an_id_is_remembered_for_a_duration() -> None:
+    assert placed(None, None, None, "order-7", "1h") == Placed(id="order-7", remember_ms=3_600_000)
+
+
+def test_only_a_given_id_can_be_remembered() -> None:
+    with pytest.raises(ValueError, match="give id= as well"):
+        placed(None, None, None, None, "1h")
+    with pytest.raises(ValueError, match="remember=: -1 is negative"):
+        placed(None, None, None, "order-7", -1)

@@ -53,6 +53,7 @@ receipt = welcome.push(42, "a", "b", lang="fr")
 receipt = welcome.using(delay="10m", queue="slow", id="order-7").push(42)
 receipt = welcome.using(delay=timedelta(minutes=1)).push(42, lang="fr")
 receipt = welcome.using(at=datetime.now(UTC)).push(42)
+receipt = welcome.using(id="order-7", remember="1h").push(42)
 call: Call = welcome.call(42, lang="fr")
 many: procqueue.PushedMany = welcome.push_many((welcome.call(number) for number in range(3)), chunk=50)
 count: int = many.queued + many.duplicates

@@ -15,6 +15,7 @@ import re
 import select
 import socket
 import weakref
+from collections.abc import Callable
 from typing import Any, Final
 
 from redis import exceptions
@@ -55,6 +56,8 @@ class Link:
         self._connection: Any = _build(url, timeout, connect_timeout)
         self.where = _name_of(self._connection)
         self._is_open = False
+        self._unread = 0  # replies that were asked for on this connection
+        self._times_opened = 0
         self._is_plain = not isinstance(self._connection, SSLConnection)
         self._poll = select.poll()
         _links.add(self)
@@ -78,8 +81,26 @@ class Link:
 
     def send(self, *args: str | bytes | int) -> None:
         """Send one command, on a new connection if there is none or the server has closed it meanwhile."""
-        if self._is_open and self._is_plain and self._poll.poll(0):
+        if self._is_open and (self._unread or (self._is_plain and self._poll.poll(0))):
             self.close()  # closed by the server, or out of step: nothing can come before we ask
+        self._send(*args)
+
+    def send_ahead(self, *args: str | bytes | int) -> Callable[..., Any]:
+        """Send one command although earlier ones may have no reply yet; return what reads its reply.
+
+        Replies are read in the order of the commands. DriverUnavailable, sent, once the connection is lost.
+        """
+        self._send(*args)
+        opened = self._times_opened
+
+        def read(*, pushing: bool = False) -> Any:
+            if opened != self._times_opened or not self._is_open:
+                raise broken(ConnectionError("the connection was closed"), self.where, sent=True)
+            return self.read(pushing=pushing)
+
+        return read
+
+    def _send(self, *args: str | bytes | int) -> None:
         if not self._is_open:
             self._open()
         try:
@@ -90,9 +111,11 @@ class Link:
         except BaseException:
             self.close()
             raise
+        self._unread += 1
 
     def read(self, *, pushing: bool = False) -> Any:
         """Read the reply to what was sent. An error reply leaves it open, any other failure closes it."""
+        self._unread -= 1
         try:
             return self._connection.read_response()
         except exceptions.NoScriptError:
@@ -115,6 +138,7 @@ class Link:
     def close(self) -> None:
         """Close the connection. Never raises; the next call opens a new one."""
         self._is_open = False
+        self._unread = 0
         with contextlib.suppress(Exception):
             self._connection.disconnect()
 
@@ -130,6 +154,7 @@ class Link:
         try:
             self._connection.connect()
             self._is_open = True
+            self._times_opened += 1
             self._poll = select.poll()
             self._poll.register(self.fileno(), select.POLLIN)
             self._check_version()

@@ -3,6 +3,7 @@
 The layout of a queue, all its keys in one hash slot: ids in the list `waiting` and the sorted sets `delayed`
 (score = due ms), `failed`, `timeout`; what belongs to an id in the hashes `bodies` (14 hex digits of the push
 sequence, then the body), `meta` (counters, only if not all zero), `history`; owners in `owned:<consumer>`.
+How far producers came is in `sessions` and `uses`, ids that stay taken are in `remembered` (lua/_memory.lua).
 Bodies and ids pass through Lua as bytes and are never read there.
 Next to read: scripts.py and lua/, then connection.py.
 """
@@ -16,7 +17,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from procqueue.core.errors import DriverError
+from procqueue.core.errors import DriverError, DriverUnavailable
 from procqueue.core.message import NOTICE_MARK, Counts, Owned, State, Stored
 from procqueue.core.outcome import Ending
 from procqueue.core.record import Record
@@ -26,6 +27,7 @@ from procqueue.drivers.contract import (
     MAX_ENTRIES,
     Compared,
     Entry,
+    Lane,
     Promoted,
     Pushed,
     TakenIn,
@@ -64,14 +66,24 @@ class RedisDriver:
 
     # producers
 
-    def push(self, queue: str, entries: Sequence[Entry]) -> list[Pushed]:
-        """Store up to MAX_ENTRIES messages, all of them or none; wake a consumer."""
-        _check_size(entries)
-        args: list[str | bytes | int] = []
-        for entry in entries:
-            args += _stored_form(entry)
-        stored = self._run("push", queue, args, pushing=True)
-        return [Pushed.QUEUED if one else Pushed.DUPLICATE for one in stored]
+    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
+        """Store up to MAX_ENTRIES messages, all of them or none, a repeated chunk once; wake a consumer."""
+        answer = self._run("push", queue, _pushed_form(entries, lane), pushing=True)
+        return replies.pushed(answer, queue, lane)
+
+    def push_ahead(self, queue: str, entries: Sequence[Entry], lane: Lane) -> Callable[[], list[Pushed]]:
+        """Send a push; the function returned waits for its answer, in the order of the pushes."""
+        self._check_process()
+        keys, args = self._keys_of(queue), _pushed_form(entries, lane)
+        read = self._link.send_ahead(b"EVALSHA", self._scripts["push"].sha, len(keys), *keys, *args)
+
+        def answer() -> list[Pushed]:
+            try:
+                return replies.pushed(read(pushing=True), queue, lane)
+            except NoScriptError as error:  # nothing was stored; what comes next will load it
+                raise DriverUnavailable(f"Redis at {self._link.where}: {error}") from error
+
+        return answer
 
     # consumers
 
@@ -261,6 +273,14 @@ class RedisDriver:
 def _check_size(items: Sequence[object]) -> None:
     if len(items) > MAX_ENTRIES:
         raise ValueError(f"at most {MAX_ENTRIES} in one call, not {len(items)}")
+
+
+def _pushed_form(entries: Sequence[Entry], lane: Lane | None) -> list[str | bytes | int]:
+    _check_size(entries)
+    args: list[str | bytes | int] = [lane.session, lane.number] if lane else ["", 0]
+    for entry in entries:
+        args += (*_stored_form(entry), entry.remember_ms)
+    return args
 
 
 def _stored_form(entry: Entry) -> tuple[str | bytes | int, ...]:

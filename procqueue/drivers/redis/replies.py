@@ -4,11 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+from procqueue.core.errors import Gap, UnknownSession
 from procqueue.core.message import NO_COUNTERS, Counters, Owned, Reservation, State, Stored
-from procqueue.drivers.contract import Turn
+from procqueue.drivers.contract import Lane, Pushed, Turn
 
 #: So many hex digits of the push sequence (µs, ascending) stand in front of a stored body.
 _SEQUENCE = 14
+
+#: What push.lua answers for one entry.
+_PUSHED = (Pushed.DUPLICATE, Pushed.QUEUED, Pushed.STORED_ALREADY)
+
+
+def pushed(answer: list[int] | int, queue: str, lane: Lane | None) -> list[Pushed]:
+    """Read the answer of push.lua. Raises Gap, UnknownSession."""
+    if isinstance(answer, list):
+        return [_PUSHED[one] for one in answer]
+    session, number = (lane.session, lane.number) if lane else ("", 0)
+    if answer < 0:
+        raise UnknownSession(f"queue {queue!r} has no session {session!r}")
+    raise Gap(f"session {session!r} of queue {queue!r} has come to {answer}, not {number - 1}", answer)
 
 
 def turn(queue: str, answer: list[Any]) -> Turn:

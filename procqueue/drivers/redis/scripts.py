@@ -14,18 +14,24 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
-from procqueue.drivers.contract import LAYOUT, MAX_HISTORY, MAX_NOTICES
+from procqueue.drivers.contract import (
+    LAYOUT,
+    MAX_HISTORY,
+    MAX_NOTICES,
+    SESSION_KEPT_MS,
+    SESSION_NOTED_MS,
+)
 
 #: Which shared files stand in front of a verb, behind the prelude that all have.
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "push": ("_store",),
+        "push": ("_store", "_memory"),
         "register": (),
         "turn": ("_settle",),
         "compare": ("_settle",),
         "leave": ("_settle",),
         "reclaim": ("_settle",),
-        "promote": (),
+        "promote": ("_memory",),
         "peek": (),
         "inbox": ("_store",),
         "consumers": (),
@@ -55,6 +61,21 @@ KEYS = (
     "notices",
     "wake",
     "inbox",
+    "sessions",
+    "uses",
+    "remembered",
+)
+
+#: What the scripts know of the contract, by the names that they use.
+CONSTANTS: Mapping[str, int] = MappingProxyType(
+    {
+        "LAYOUT": LAYOUT,
+        "MAX_HISTORY": MAX_HISTORY,
+        "MAX_NOTICES": MAX_NOTICES,
+        "SESSION_KEPT": SESSION_KEPT_MS,
+        "SESSION_NOTED": SESSION_NOTED_MS,
+        "FIXED_KEYS": len(KEYS),
+    }
 )
 
 
@@ -74,7 +95,7 @@ def load_scripts() -> Mapping[str, Script]:
 
 
 def _compose(name: str, parts: tuple[str, ...]) -> Script:
-    constants = f"local LAYOUT, MAX_HISTORY, MAX_NOTICES = {LAYOUT}, {MAX_HISTORY}, {MAX_NOTICES}\n"
+    constants = f"local {', '.join(CONSTANTS)} = {', '.join(map(str, CONSTANTS.values()))}\n"
     files = resources.files(__package__) / "lua"
     sources = [(files / f"{part}.lua").read_text("utf-8") for part in ("_prelude", *parts, name)]
     text = (constants + "\n".join(sources)).encode()

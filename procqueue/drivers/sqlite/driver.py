@@ -25,12 +25,13 @@ from procqueue.drivers.contract import (
     MAX_ENTRIES,
     Compared,
     Entry,
+    Lane,
     Promoted,
     Pushed,
     TakenIn,
     Turn,
 )
-from procqueue.drivers.sqlite import people, rows
+from procqueue.drivers.sqlite import people, rows, sessions
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
 from procqueue.drivers.sqlite.wake import Wake
@@ -100,14 +101,23 @@ class SqliteDriver:
 
     # producers
 
-    def push(self, queue: str, entries: Sequence[Entry]) -> list[Pushed]:
-        """Store all entries or none; wake a consumer. Raises Full; ValueError for a caller's mistake."""
+    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
+        """Store all entries or none, a repeated chunk once; wake a consumer.
+
+        Raises Full, Gap, UnknownSession; ValueError for a caller's mistake.
+        """
         _check(entries)
         now = now_ms()
         with self._link.writing(growing=True) as db:
+            if lane and (stored := sessions.stored_already(db, queue, lane, len(entries))) is not None:
+                return stored
             numbers = Numbers.of(db, queue)
             answers = [rows.put(db, numbers, entry, now) for entry in entries]
             numbers.save(db)
+            if lane:
+                sessions.go_on(db, queue, lane, answers, now)
+            if remembered := sum(entry.remember_ms > 0 for entry in entries):
+                sessions.forget_ids(db, queue, now, 2 * remembered)  # quicker than they come
         self._wake.send(queue)
         return answers
 
@@ -209,8 +219,10 @@ class SqliteDriver:
         with self._link.reading() as db:
             (due,) = db.execute(NEXT_DUE, (queue,)).fetchone()
             ready = _is_ready(db, queue)
-        if due is not None and due <= now:
+            over = sessions.is_over(db, queue, now)
+        if over or (due is not None and due <= now):
             with self._link.writing() as db:
+                sessions.sweep(db, queue, now, MAX_ENTRIES)
                 moved = _promote(db, queue, now)
                 (due,) = db.execute(NEXT_DUE, (queue,)).fetchone()
         if ready or moved:

@@ -19,14 +19,17 @@ from procqueue.drivers.contract import MAX_HISTORY, MAX_NOTICES, Entry, Pushed
 NUMBERS = "SELECT place, ticket FROM queues WHERE queue = ?"
 SAVE_NUMBERS = "INSERT OR REPLACE INTO queues (queue, place, ticket) VALUES (?, ?, ?)"
 
-#: What already stands there under that id stays as it is (law D2).
+#: What already stands there under that id stays as it is (law D2), also where it is only remembered.
 PUT = """
-INSERT INTO messages (queue, id, state, place, due_ms, pushed_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO messages (queue, id, state, place, due_ms, pushed_ms, remember_ms, body)
+SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8
+WHERE NOT EXISTS (SELECT 1 FROM remembered WHERE queue = ?1 AND id = ?2 AND until_ms > ?6)
 ON CONFLICT (queue, id) DO NOTHING
 """
 PUT_FAILED = """
 INSERT INTO messages (queue, id, state, place, pushed_ms, ended_ms, body, history)
-VALUES (?, ?, 'failed', ?, ?, ?, ?, ?)
+SELECT ?1, ?2, 'failed', ?3, ?4, ?4, ?5, ?6
+WHERE NOT EXISTS (SELECT 1 FROM remembered WHERE queue = ?1 AND id = ?2 AND until_ms > ?4)
 ON CONFLICT (queue, id) DO NOTHING
 """
 
@@ -115,14 +118,14 @@ def put(db: sqlite3.Connection, numbers: Numbers, entry: Entry, now_ms: int) -> 
     """Store one new message."""
     due_ms = entry.at_ms if entry.at_ms is not None else now_ms + entry.delay_ms
     state, due = ("delayed", due_ms) if due_ms > now_ms else ("waiting", None)
-    row = (numbers.queue, entry.id, state, numbers.next_place(), due, now_ms, entry.body)
+    keep = entry.remember_ms or None
+    row = (numbers.queue, entry.id, state, numbers.next_place(), due, now_ms, keep, entry.body)
     return Pushed.QUEUED if db.execute(PUT, row).rowcount else Pushed.DUPLICATE
 
 
 def put_failed(db: sqlite3.Connection, numbers: Numbers, entry: Entry, now_ms: int, record: bytes) -> Pushed:
     """Store one message that was unreadable from the first."""
-    place = numbers.next_place()
-    row = (numbers.queue, entry.id, place, now_ms, now_ms, entry.body, record + b"\n")
+    row = (numbers.queue, entry.id, numbers.next_place(), now_ms, entry.body, record + b"\n")
     return Pushed.QUEUED if db.execute(PUT_FAILED, row).rowcount else Pushed.DUPLICATE
 
 

@@ -22,6 +22,7 @@ CREATE TABLE messages (
   counters TEXT,             -- Counters.pack; NULL: all zero
   pushed_ms INTEGER NOT NULL,
   ended_ms INTEGER,          -- while failed or parked: since when
+  remember_ms INTEGER,       -- for how long its id stays taken when it is gone; NULL: not at all
   body BLOB NOT NULL,
   history BLOB,              -- one record per line
   UNIQUE (queue, id)
@@ -32,6 +33,32 @@ CREATE INDEX failed ON messages (queue, place) WHERE state = 'failed';
 CREATE INDEX parked ON messages (queue, place) WHERE state = 'timeout';
 CREATE INDEX notices ON messages (queue, place) WHERE state = 'notice' AND owner IS NULL;
 CREATE INDEX owned ON messages (queue, owner, ticket, state) WHERE owner IS NOT NULL;
+
+-- How far each session of a producer has come (law D10): "doubles" are the places of the entries of its last
+-- chunk that were duplicates.
+CREATE TABLE sessions (
+  queue TEXT NOT NULL,
+  session TEXT NOT NULL,
+  number INTEGER NOT NULL,
+  doubles TEXT NOT NULL,
+  used_ms INTEGER NOT NULL,           -- up to SESSION_NOTED_MS ago
+  PRIMARY KEY (queue, session)
+) WITHOUT ROWID;
+CREATE INDEX idle ON sessions (queue, used_ms);
+
+-- Ids that stay taken although their messages are gone, however they went.
+CREATE TABLE remembered (
+  queue TEXT NOT NULL,
+  id TEXT NOT NULL,
+  until_ms INTEGER NOT NULL,
+  PRIMARY KEY (queue, id)
+) WITHOUT ROWID;
+CREATE INDEX over ON remembered (queue, until_ms);
+CREATE TRIGGER remember AFTER DELETE ON messages WHEN old.remember_ms IS NOT NULL BEGIN
+  INSERT OR REPLACE INTO remembered (queue, id, until_ms) VALUES (
+    old.queue, old.id, CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER) + old.remember_ms
+  );
+END;
 
 CREATE TABLE consumers (
   queue TEXT NOT NULL,

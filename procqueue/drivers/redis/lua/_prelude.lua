@@ -1,5 +1,5 @@
 -- Begins every verb: the names of a queue's keys, law D16 (a newer layout is refused before anything else),
--- and law D9 (the server's clock). LAYOUT, MAX_HISTORY and MAX_NOTICES are set in front of it by scripts.py.
+-- and law D9 (the server's clock). Constants are set in front of it by scripts.py.
 -- What every verb keeps (law D1): first it reads, each key with a command of its type, so that whatever can
 -- fail has failed; then it writes, and nothing of that can. The first write frees memory (push excepted):
 -- a Redis that is full asks only at the first write of a script.
@@ -7,7 +7,8 @@
 local call = redis.call
 local STATE, CONSUMERS, GONE, BODIES, META, HISTORY, WAITING, DELAYED, FAILED, TIMEOUT, NOTICES, WAKE, INBOX =
   unpack(KEYS, 1, 13)
-local OWNED = KEYS[14] -- of the consumer in question
+local SESSIONS, USES, REMEMBERED = unpack(KEYS, 14, 16)
+local OWNED = KEYS[FIXED_KEYS + 1] -- of the consumer in question
 
 local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed')
 if known[1] and (tonumber(known[1]) or 1e9) > LAYOUT then
@@ -17,6 +18,8 @@ end
 local clock = call('TIME')
 local NOW_US = clock[1] * 1000000 + clock[2]
 local NOW = math.floor(NOW_US / 1000)
+
+local remembered = call('ZCARD', REMEMBERED)
 
 -- In Lua `..` writes big numbers as 1.79e+15.
 local function text(number)
@@ -44,8 +47,15 @@ local function wake()
   end
 end
 
+-- What goes is gone, but for ids that are to be remembered: from now on until their time is over (D10).
 local function drop(ids)
   call('HDEL', BODIES, unpack(ids))
   call('HDEL', META, unpack(ids))
   call('HDEL', HISTORY, unpack(ids))
+  for i = 1, remembered > 0 and #ids or 0 do
+    local keep = tonumber(call('ZSCORE', REMEMBERED, ids[i]) or 0)
+    if keep < 0 then
+      call('ZADD', REMEMBERED, text(NOW - keep), ids[i])
+    end
+  end
 end

@@ -2,7 +2,7 @@
 -- all that were prepared are stored at once.
 
 local seq = tonumber(known[2] or 0)
-local bodies, now, later, fresh = {}, {}, {}, {}
+local bodies, now, later, keep, fresh = {}, {}, {}, {}, {}
 
 call('HLEN', BODIES)
 call('LLEN', WAITING)
@@ -10,9 +10,11 @@ call('ZCARD', DELAYED)
 call('LLEN', NOTICES)
 call('ZCARD', WAKE)
 
--- False if a message of that id exists. `at` wins over `delay`; both are ms.
-local function prepare(id, body, delay, at)
+-- False if a message of that id exists, or the id is remembered. `at` wins over `delay`; all times are ms.
+local function prepare(id, body, delay, at, remember)
   if fresh[id] or call('HEXISTS', BODIES, id) == 1 then
+    return false
+  elseif remembered > 0 and tonumber(call('ZSCORE', REMEMBERED, id) or 0) > NOW then
     return false
   end
   fresh[id] = true
@@ -27,6 +29,9 @@ local function prepare(id, body, delay, at)
   else
     now[#now + 1] = id
   end
+  if remember ~= '0' then
+    keep[#keep + 1] = { '-' .. remember, id }
+  end
   return true
 end
 
@@ -37,6 +42,9 @@ local function store()
   end
   call('HSET', STATE, 'v', LAYOUT, 'seq', text(seq))
   call('HSET', BODIES, unpack(bodies))
+  for _, entry in ipairs(keep) do
+    call('ZADD', REMEMBERED, unpack(entry))
+  end
   if #later > 0 then
     call('ZADD', DELAYED, unpack(later))
   end

@@ -6,7 +6,7 @@
 local raw, id, body, delay, at, record = unpack(ARGV)
 call('HLEN', HISTORY)
 call('ZCARD', FAILED)
-local is_new = prepare(id, body, delay, at)
+local is_new = prepare(id, body, delay, at, '0')
 if call('LREM', INBOX, 1, raw) == 0 then
   return -1
 elseif not is_new then

@@ -14,7 +14,7 @@ elseif state == 'delayed' then
   end
 elseif state == 'reserved' then
   local held = {}
-  for place = 14, #KEYS do
+  for place = FIXED_KEYS + 1, #KEYS do
     local owned = call('HGETALL', KEYS[place])
     for i = 1, #owned, 2 do
       if not is_notice(owned[i]) then

@@ -1,11 +1,49 @@
--- push: laws D1 (all or none), D2 (equal messages stay two; an id exists once), D8, D10.
--- ARGV: for each message its id, its body, its delay in ms, and "at" in ms or "".
--- Answers 1 for each that was stored, 0 for each whose id exists.
+-- push: laws D1 (all or none), D2 (equal messages stay two; an id exists once), D8, D10 (a repeat is stored once:
+-- of a session only the next chunk is taken).
+-- ARGV: session or "", number of the chunk; for each message its id, its body, its delay in ms, "at" in ms or "",
+-- and for how many ms its id is remembered.
+-- Answers 1 for each that was stored, 0 for each whose id exists, 2 for each of a chunk that is stored already;
+-- or, where the chunk is not the next, the number of the last, -1 if the session is not known.
 
-local answers = {}
-for i = 1, #ARGV, 4 do
-  local id, body, delay, at = unpack(ARGV, i, i + 3)
-  answers[#answers + 1] = prepare(id, body, delay, at) and 1 or 0
+local session, number, answers = ARGV[1], tonumber(ARGV[2]), {}
+local last, used, doubles = 0, nil, ''
+call('ZCARD', USES)
+if session ~= '' then
+  local value = call('HGET', SESSIONS, session)
+  if value then
+    last, used, doubles = string.match(value, '^(%d+) (%d+)(.*)$')
+    last, used = tonumber(last), tonumber(used)
+  end
+  if number > last + 1 then
+    return value and last or -1
+  elseif number <= last then
+    for i = 3, #ARGV, 5 do
+      answers[#answers + 1] = 2
+    end
+    for place in string.gmatch(number == last and doubles or '', '%d+') do
+      answers[tonumber(place)] = 0
+    end
+    return answers
+  end
+end
+
+doubles = ''
+for i = 3, #ARGV, 5 do
+  local place, id, body, delay, at, remember = #answers + 1, unpack(ARGV, i, i + 4)
+  answers[place] = prepare(id, body, delay, at, remember) and 1 or 0
+  if answers[place] == 0 then
+    doubles = doubles .. ' ' .. place
+  end
 end
 store()
+if session ~= '' then
+  local is_noted = used and NOW - used < SESSION_NOTED
+  call('HDEL', SESSIONS, '') -- as a first write it lets a Redis that is full answer a duplicate
+  call('HSET', SESSIONS, session, ARGV[2] .. ' ' .. text(is_noted and used or NOW) .. doubles)
+  if not is_noted then
+    call('ZADD', USES, text(NOW), session)
+    forget_sessions(2) -- quicker than they come
+  end
+end
+forget_ids(2 * #keep)
 return answers

@@ -1,0 +1,277 @@
+"""Pushing: entries become stored messages, on a connection for each thread, each message once.
+
+After a fork a thread's connection is replaced: the inherited one is neither used nor closed. A push whose
+answer got lost is repeated until push_timeout, and stored once (law D10); then PushUnknown says that it is
+not known. What is pushed after that does not wait for it: it goes under another session.
+Next to read: drivers/lanes.py, which makes repeats exact.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+from procqueue.core import wire
+from procqueue.core.errors import (
+    DriverError,
+    DriverUnavailable,
+    PushError,
+    PushUnknown,
+    TooLarge,
+    UnknownQueue,
+)
+from procqueue.core.settings.model import DriverSettings, QueueSettings
+from procqueue.core.settings.urls import masked, read_url
+from procqueue.core.settings.wrong import nearest
+from procqueue.core.units import format_seconds
+from procqueue.drivers.contract import Entry, Pushed
+from procqueue.drivers.lanes import REPEATABLE_SECONDS, Course, Sessions, Store
+from procqueue.drivers.opening import open_driver
+from procqueue.tasks.call import PushedMany, Receipt, Unanswered
+from procqueue.tasks.context import current_or_none
+
+_FIRST_PAUSE = 0.02
+_LONGEST_PAUSE = 0.5
+
+#: What the caller of a push gets, made of the receipts.
+Shape = Callable[[Sequence[Receipt]], Any]
+
+
+def first(receipts: Sequence[Receipt]) -> Receipt:
+    """Return what the push of one message gives."""
+    return receipts[0]
+
+
+def many(receipts: Sequence[Receipt]) -> PushedMany:
+    """Return what the push of many messages gives."""
+    queued = sum(map(bool, receipts))
+    return PushedMany(queued, len(receipts) - queued, tuple(receipt.id for receipt in receipts))
+
+
+class Producer:
+    """Pushes to one store. `queues`: those of the configuration, None where only a URL is known."""
+
+    def __init__(
+        self, driver: DriverSettings, queues: Mapping[str, QueueSettings] | None, push_timeout: float
+    ) -> None:
+        self._driver = driver
+        self._queues = queues
+        self._push_timeout = push_timeout
+        self._local = threading.local()
+        self._sessions = Sessions()
+
+    def checked_queue(self, queue: str) -> str:
+        """Return `queue` if it can be pushed to. Raises UnknownQueue with the nearest name."""
+        if self._queues is None:
+            if wire.is_queue_name(queue):
+                return queue
+            raise UnknownQueue(f"{queue!r} cannot be the name of a queue: a-z 0-9 . _ -, at most 64")
+        if queue in self._queues:
+            return queue
+        known = ", ".join(sorted(self._queues)[:20]) or "none"
+        hint = nearest(str(queue), self._queues) or f"it has {known}"
+        raise UnknownQueue(f"the configuration has no queue {queue!r}; {hint}")
+
+    def entry(
+        self, id: str, body: bytes, delay_ms: int = 0, at_ms: int | None = None, remember_ms: int = 0
+    ) -> Entry:
+        """Return an entry to push. Raises TooLarge."""
+        if len(body) > self._driver.max_body:
+            raise TooLarge(
+                f"the message has {len(body):,} bytes, and max_body is {self._driver.max_body:,}: "
+                "push a reference to the data instead, or raise [driver] max_body"
+            )
+        return Entry(id, body, delay_ms, at_ms, remember_ms)
+
+    def push(self, queue: str, chunks: Iterable[list[Entry]], shape: Shape = many) -> Iterator[list[Receipt]]:
+        """Store chunks in their order; yield the receipts of each. Several may be on their way at once.
+
+        While the store is away it tries again, until push_timeout has passed for a chunk. What `chunks`
+        raises comes out when all in front of it is stored. Raises DriverUnavailable, Full, DriverError:
+        what was not yielded is not stored; PushUnknown: what has its ids may be, and `shape` says what
+        their repeat() returns.
+        """
+        if self._driver.scheme == "sync":  # what handlers raise in there is not the store's
+            for entries in chunks:
+                yield _receipts(queue, entries, self._store().push(queue, entries))
+            return
+        course = Course(queue, self._sessions.take(queue))
+        try:
+            ending = yield from self._push(course, iter(chunks), _Repeat(self, course, shape))
+        finally:
+            if course.is_clean:
+                self._sessions.give_back(queue, course.session)
+        if ending is not None:
+            raise ending
+
+    def answer(self, course: Course, repeat: _Repeat) -> list[Receipt]:
+        """Return the receipts of the oldest chunk of a course, trying until push_timeout."""
+        deadline = time.monotonic() + self._push_timeout
+        pause = _FIRST_PAUSE
+        entries = course.chunks[0].entries
+        while True:
+            try:
+                with _undisturbed():
+                    return _receipts(course.queue, entries, course.answer(self._store()))
+            except DriverUnavailable as error:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise self._given_up(error, course, repeat) from error
+            except DriverError as error:
+                if course.is_doubtful:  # this copy was refused, but an earlier one may still come
+                    raise self._given_up(error, course, repeat) from error
+                raise
+            time.sleep(min(left, pause * (0.5 + random.random())))
+            pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def close(self) -> None:
+        """Give back this thread's connection; those of other threads end with them."""
+        held = self._local.__dict__.pop("held", None)
+        if held is None:
+            return
+        if held.pid == os.getpid():
+            held.store.close()
+        else:
+            _connections.inherited.append(held)
+
+    def _push(
+        self, course: Course, chunks: Iterator[list[Entry]], repeat: _Repeat
+    ) -> Generator[list[Receipt], None, Exception | None]:
+        ending = None
+        more = True
+        while True:
+            while more and not course.is_full:
+                try:
+                    course.add(next(chunks))
+                except StopIteration:
+                    more = False
+                except Exception as error:
+                    ending, more = error, False
+                else:
+                    self._send_ahead(course)
+            if not course.chunks:
+                return ending
+            yield self.answer(course, repeat)
+
+    def _send_ahead(self, course: Course) -> None:
+        if course.flows:
+            with _undisturbed():
+                course.send_ahead(self._store())
+
+    def _given_up(self, error: DriverError, course: Course, repeat: _Repeat) -> PushError | DriverError:
+        where = masked(self._driver.url)
+        if course.is_doubtful:
+            text = f"the push was sent to {where} and no answer came: it may or may not be stored ({error})"
+            return repeat.unknown(text)
+        return DriverUnavailable(
+            f"{where} could not be reached within {format_seconds(self._push_timeout)}: {error}"
+        )
+
+    def _store(self) -> Store:
+        held: _Held | None = self._local.__dict__.get("held")
+        if held is None or held.pid != os.getpid():
+            if held is not None:
+                _connections.inherited.append(held)
+            held = self._local.held = _connections.hold(self._open())
+        return held.store
+
+    def _open(self) -> Store:
+        if self._driver.scheme != "sync":
+            return open_driver(self._driver)
+        from procqueue.drivers.sync import SyncDriver
+        from procqueue.tasks.inline import executor
+
+        options = dict(read_url(self._driver.url).options)
+        return SyncDriver(executor(self._settings_of), raises=options.get("raise") != "0")
+
+    def _settings_of(self, queue: str) -> QueueSettings:
+        known = self._queues.get(queue) if self._queues is not None else None
+        return known or QueueSettings(name=queue)
+
+
+class _Repeat:
+    """What stands behind the receipt of PushUnknown: the chunks that were lost, to be sent again."""
+
+    def __init__(self, producer: Producer, course: Course, shape: Shape) -> None:
+        self._producer = producer
+        self._course = course
+        self._shape = shape
+        self._receipts: list[Receipt] = []
+        self._unanswered: Unanswered | None = None
+
+    def unknown(self, text: str) -> PushUnknown:
+        """Return the error for what the course has left."""
+        ids = tuple(entry.id for chunk in self._course.chunks for entry in chunk.entries)
+        if self._unanswered is None:
+            self._unanswered = Unanswered(ids, self._send)
+        return PushUnknown(text, ids, self._unanswered)
+
+    def _send(self) -> Any:
+        course = self._course
+        while course.chunks:
+            if course.is_too_old:
+                raise self.unknown(
+                    f"it is too late to repeat the push exactly: {format_seconds(REPEATABLE_SECONDS)} have "
+                    "passed, and the store may have forgotten its session; look for the messages by their ids"
+                )
+            self._receipts += self._producer.answer(course, self)
+        return self._shape(self._receipts)
+
+
+@dataclass(slots=True, weakref_slot=True, eq=False)
+class _Held:
+    """An open store, and the process that opened it."""
+
+    pid: int
+    store: Store
+
+    def __del__(self) -> None:
+        if self.pid == os.getpid():  # its thread has ended
+            self.store.close()
+
+
+class _Connections:
+    """The open stores of all threads of this process, and those that must outlive a fork untouched."""
+
+    def __init__(self) -> None:
+        self.inherited: list[Any] = []  # kept for ever: to forget a connection is to close it
+        self._open: dict[int, weakref.ref[_Held]] = {}
+        os.register_at_fork(before=self._before_fork, after_in_parent=self._after_fork_in_parent)
+
+    def hold(self, store: Store) -> _Held:
+        held = _Held(os.getpid(), store)
+        key = id(held)
+        self._open[key] = weakref.ref(held, lambda _: self._open.pop(key, None))
+        return held
+
+    def _before_fork(self) -> None:
+        # The child loses its parent's other threads, and with them their connections: they must not close.
+        self.inherited.append([ref() for ref in list(self._open.values())])
+
+    def _after_fork_in_parent(self) -> None:
+        self.inherited.pop()
+
+
+_connections = _Connections()
+
+
+def _receipts(queue: str, entries: list[Entry], pushed: list[Pushed]) -> list[Receipt]:
+    return [
+        Receipt(entry.id, queue, "duplicate" if one is Pushed.DUPLICATE else "queued")
+        for entry, one in zip(entries, pushed, strict=True)
+    ]
+
+
+def _undisturbed() -> AbstractContextManager[None]:
+    """Return a block that no soft timeout interrupts; it is only the main thread that it comes to."""
+    message = current_or_none()
+    if message is None or threading.current_thread() is not threading.main_thread():
+        return nullcontext()
+    return message.shield()
