@@ -221,7 +221,10 @@ class _Repeat:
                     f"it is too late to repeat the push exactly: {format_seconds(REPEATABLE_SECONDS)} have "
                     "passed, and the store may have forgotten its session; look for the messages by their ids"
                 )
-            self._receipts += self._producer.answer(course, self)
+            try:
+                self._receipts += self._producer.answer(course, self)
+            except DriverError as error:  # of a chunk behind the lost one: what is left can be repeated
+                raise self.unknown(f"the push is not stored to its end yet: {error}") from error
         return self._shape(self._receipts)
 
 

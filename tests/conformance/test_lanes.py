@@ -222,3 +222,16 @@ def test_d10_a_push_that_was_lost_for_too_long_is_not_repeated(store: Store, chu
 
     world.end()
     world.check()
+
+
+def test_d10_a_chunk_that_is_refused_behind_a_repeated_one_leaves_the_push_repeatable(store: Store) -> None:
+    world = World(store, ["answered", "lost", "lost", "answered", "refused"], cuts=[False, True], pace=1000)
+
+    with patch.object(pushing, "time", world.clock):
+        world.push([1, 1, 1])
+        for _ in range(4):
+            world.repeat(0)
+
+    world.end()
+    world.check()
+    assert not world.unknown
