@@ -103,6 +103,23 @@ class Promoted:
 
 
 @dataclass(frozen=True, slots=True)
+class Beat:
+    """One host of a queue: its identity, what people call it, and its beat, which only has to move."""
+
+    host: str
+    name: str  # "" until its scheduler has beaten
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
+class Beats:
+    """The hosts of a queue, by identity. `server` changes when another server, or file, answers."""
+
+    server: str
+    hosts: tuple[Beat, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TakenIn:
     """One entry of the inbox, decoded: `entry` to push, or why it goes to `failed` under that id."""
 
@@ -130,7 +147,10 @@ class Driver(Protocol):
     # consumers
 
     def register(self, queue: str, consumer: str, host: str) -> None:
-        """Make `consumer` known as one of `host`. Raises Gone if it was reclaimed before."""
+        """Make `consumer` known as one of `host`, and `host` as one to be watched.
+
+        Raises Gone if the consumer was reclaimed, or its host buried, before.
+        """
 
     def turn(
         self,
@@ -177,6 +197,19 @@ class Driver(Protocol):
         What `settlements` does not name goes back to the head uncharged. Idempotent.
         """
 
+    def beat(self, queue: str, host: str, name: str) -> Beats:
+        """Raise the beat of `host` and return those of all. Raises Gone if it was buried (law D6)."""
+
+    def bury(self, queue: str, host: str, seen: int) -> list[str] | None:
+        """Declare `host` dead for ever, and with it all its consumers; return them, to be reclaimed.
+
+        `seen`: the beat at which it stood still. None: it stands there no more, or the host has left; then
+        nothing was changed. Idempotent: the consumers that are not reclaimed yet are returned again.
+        """
+
+    def leave_host(self, queue: str, host: str) -> None:
+        """Let nobody watch `host` any more; nothing if it still has consumers."""
+
     def promote(self, queue: str) -> Promoted:
         """Make up to MAX_ENTRIES due messages waiting, and wake a consumer if any message waits.
 
@@ -187,6 +220,9 @@ class Driver(Protocol):
         """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each."""
 
     # people
+
+    def beats(self, queue: str) -> Beats:
+        """Return the beats of all hosts."""
 
     def counts(self, queue: str) -> Counts:
         """Return how many messages stand where."""

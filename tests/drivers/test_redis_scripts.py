@@ -97,6 +97,9 @@ VERBS: dict[str, Verb] = {
         queue, [Entry("x", b"1")], Lane("t", 1)
     ),
     "register": lambda driver, queue, _: driver.register(queue, "another", "h"),
+    "beat": lambda driver, queue, _: driver.beat(queue, "h", "name"),
+    "bury": lambda driver, queue, _: driver.bury(queue, "h", 0),
+    "leave_host": lambda driver, queue, _: driver.leave_host(queue, "nobody"),
     "turn": lambda driver, queue, endings: driver.turn(queue, CONSUMER, endings, 5),
     "turn, acks only": lambda driver, queue, endings: driver.turn(queue, CONSUMER, endings[2:3], 0),
     "turn, reserving only": lambda driver, queue, _: driver.turn(queue, CONSUMER, [], 5),
@@ -164,7 +167,7 @@ def test_d16_a_newer_layout_is_refused_by_every_script(driver: RedisDriver, clie
         with pytest.raises(Newer):
             run(driver, queue, endings)
         assert dump(client, queue) == before, verb
-    for read in (driver.counts, driver.oldest_ms):
+    for read in (driver.counts, driver.oldest_ms, driver.beats):
         with pytest.raises(Newer):
             read(queue)
 

@@ -55,6 +55,7 @@ class Link:
         self._timeout = timeout
         self._connection: Any = _build(url, timeout, connect_timeout)
         self.where = _name_of(self._connection)
+        self.server = ""  # the run id of the server last connected to
         self._is_open = False
         self._unread = 0  # replies that were asked for on this connection
         self._times_opened = 0
@@ -178,6 +179,8 @@ class Link:
         if not found or (int(found[1]), int(found[2])) < OLDEST:
             version = found[0].decode().partition(":")[2] if found else "of unknown version"
             raise DriverError(f"Redis at {self.where} is {version}: procqueue needs 6.2 or newer, or Valkey")
+        run_id = re.search(rb"^run_id:(\w+)", info, re.MULTILINE)
+        self.server = str(run_id[1], "ascii") if run_id else ""
 
     def _socket(self) -> Any:
         return self._connection._sock  # redis-py has no public name for it that all versions share

@@ -25,6 +25,7 @@ from procqueue.core.verdict import CHARGES, Kind, Settlement
 from procqueue.drivers.contract import (
     MAX_BYTES,
     MAX_ENTRIES,
+    Beats,
     Compared,
     Entry,
     Lane,
@@ -147,6 +148,20 @@ class RedisDriver:
             args += _settled_form(one)
         return int(self._run("reclaim", queue, args, consumer))
 
+    def beat(self, queue: str, host: str, name: str) -> Beats:
+        """Raise the beat of `host` and return those of all."""
+        found = replies.hosts(self._run("beat", queue, (host, name)))
+        return Beats(self._link.server, found)
+
+    def bury(self, queue: str, host: str, seen: int) -> list[str] | None:
+        """Declare `host` and its consumers dead for ever; return them, None if its beat is not `seen`."""
+        found = self._run("bury", queue, (host, seen))
+        return None if found is None else sorted(str(name, "utf-8") for name in found)
+
+    def leave_host(self, queue: str, host: str) -> None:
+        """Let nobody watch `host` any more; nothing if it still has consumers."""
+        self._run("leave_host", queue, (host,))
+
     def promote(self, queue: str) -> Promoted:
         """Make up to MAX_ENTRIES due messages waiting, and wake a consumer if any message waits."""
         moved, next_in_ms = self._run("promote", queue, (MAX_ENTRIES, TOMBSTONE_MS))
@@ -173,6 +188,11 @@ class RedisDriver:
         """Return how long (ms) the head of the queue has been waiting since its push; None if it is empty."""
         found = self._run("oldest", queue)
         return max(0, found[1] - int(found[0], 16)) // 1000 if found else None
+
+    def beats(self, queue: str) -> Beats:
+        """Return the beats of all hosts."""
+        found = replies.hosts(self._run("beats", queue))
+        return Beats(self._link.server, found)
 
     def messages(self, queue: str, state: State, offset: int, limit: int) -> list[Stored]:
         """Return stored messages of one state, in the order in which they would leave it."""

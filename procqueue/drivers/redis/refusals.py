@@ -15,8 +15,8 @@ from procqueue.core.errors import DriverError, DriverUnavailable, Full, Gone, Ne
 
 #: What the driver's user needs, for the reader of an error and of the tests. The keys' prefix follows.
 LEAST_ACL = (
-    "+eval +evalsha +info +time +bzpopmin +hget +hset +hdel +hmget +hexists +hlen +hgetall +lpush +rpush "
-    "+lpop +lrange +llen +lindex +lrem +lpos +zadd +zrem +zcard +zscore +zrange +zrangebyscore "
+    "+eval +evalsha +info +time +bzpopmin +hget +hset +hsetnx +hdel +hmget +hexists +hlen +hgetall +hvals "
+    "+lpush +rpush +lpop +lrange +llen +lindex +lrem +lpos +zadd +zrem +zcard +zscore +zrange +zrangebyscore "
     "+zremrangebyrank +del"
 )
 

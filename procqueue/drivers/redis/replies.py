@@ -6,7 +6,7 @@ from typing import Any
 
 from procqueue.core.errors import Gap, UnknownSession
 from procqueue.core.message import NO_COUNTERS, Counters, Owned, Reservation, State, Stored
-from procqueue.drivers.contract import Lane, Pushed, Turn
+from procqueue.drivers.contract import Beat, Lane, Pushed, Turn
 
 #: So many hex digits of the push sequence (µs, ascending) stand in front of a stored body.
 _SEQUENCE = 14
@@ -46,6 +46,13 @@ def consumers(answer: list[bytes], host: str) -> list[str]:
     """Read the answer of consumers.lua: those of one host."""
     known = dict(zip(answer[::2], answer[1::2], strict=True))
     return sorted(str(name, "utf-8") for name, of in known.items() if of == host.encode())
+
+
+def hosts(answer: list[bytes]) -> tuple[Beat, ...]:
+    """Read the answer of beat.lua and beats.lua."""
+    known = zip(answer[::2], answer[1::2], strict=True)
+    split = ((str(host, "utf-8"), *str(value, "utf-8", "replace").split(" ", 1)) for host, value in known)
+    return tuple(sorted((Beat(host, name, int(beat)) for host, beat, name in split), key=lambda b: b.host))
 
 
 def names(answer: list[bytes]) -> list[str]:

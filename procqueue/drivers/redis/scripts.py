@@ -26,7 +26,7 @@ from procqueue.drivers.contract import (
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "push": ("_store", "_memory"),
-        "register": (),
+        "register": ("_hosts",),
         "turn": ("_settle",),
         "compare": ("_settle",),
         "leave": ("_settle",),
@@ -35,6 +35,10 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "peek": (),
         "inbox": ("_store",),
         "consumers": (),
+        "beat": ("_hosts",),
+        "beats": (),
+        "bury": ("_hosts",),
+        "leave_host": (),
         "owned": (),
         "counts": (),
         "oldest": (),
@@ -51,6 +55,7 @@ KEYS = (
     "state",
     "consumers",
     "gone",
+    "hosts",
     "bodies",
     "meta",
     "history",

@@ -1,8 +1,8 @@
 """The driver that stores queues in one SQLite file of this host.
 
 Each verb that changes something is one write transaction under the gate (gate.py, link.py); rows.py says
-what happens to the rows, people.py what people see of them, wake.py how a consumer learns of it. The clock
-is the host's (law D9). Layout: schema.sql.
+what happens to the rows, living.py who is there, people.py what people see, wake.py how a consumer learns
+of it. The clock is the host's (law D9). Layout: schema.sql.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from procqueue.core.errors import DriverUnavailable, Gone, Unknown
+from procqueue.core.errors import DriverUnavailable
 from procqueue.core.message import NOTICE_MARK, Counts, Owned, State, Stored
 from procqueue.core.outcome import Ending
 from procqueue.core.record import Record
@@ -23,6 +23,7 @@ from procqueue.core.verdict import Settlement
 from procqueue.drivers.contract import (
     MAX_BYTES,
     MAX_ENTRIES,
+    Beats,
     Compared,
     Entry,
     Lane,
@@ -31,7 +32,7 @@ from procqueue.drivers.contract import (
     TakenIn,
     Turn,
 )
-from procqueue.drivers.sqlite import people, rows, sessions
+from procqueue.drivers.sqlite import living, people, rows, sessions
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
 from procqueue.drivers.sqlite.wake import Wake
@@ -40,25 +41,11 @@ from procqueue.drivers.sqlite.wake import Wake
 GONE_KEPT_MS = 7 * 24 * 3600 * 1000
 PRUNE_SECONDS = 3600.0
 
-#: Answered in one snapshot: is it gone, is it known, how many does it own, is there something to take?
-GLANCE = """
-SELECT EXISTS (SELECT 1 FROM gone WHERE queue = ?1 AND consumer = ?2),
-       EXISTS (SELECT 1 FROM consumers WHERE queue = ?1 AND consumer = ?2),
-       (SELECT count(*) FROM messages WHERE queue = ?1 AND owner = ?2),
-       EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
-       OR EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
-"""
 READY = """
 SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
        OR EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
 """
 
-IS_GONE = "SELECT 1 FROM gone WHERE queue = ? AND consumer = ?"
-MARK_GONE = "INSERT OR IGNORE INTO gone (queue, consumer, at_ms) VALUES (?, ?, ?)"
-PRUNE_GONE = "DELETE FROM gone WHERE at_ms < ?"
-REGISTER = "INSERT OR REPLACE INTO consumers (queue, consumer, host) VALUES (?, ?, ?)"
-UNREGISTER = "DELETE FROM consumers WHERE queue = ? AND consumer = ?"
-CONSUMERS = "SELECT consumer FROM consumers WHERE queue = ? AND host = ? ORDER BY consumer"
 OWNED = """
 SELECT id, ticket, counters FROM messages WHERE queue = ? AND owner = ? ORDER BY ticket
 """
@@ -126,9 +113,7 @@ class SqliteDriver:
     def register(self, queue: str, consumer: str, host: str) -> None:
         """Make the consumer known; from now on no wake-up of its queue is lost. Raises Gone."""
         with self._link.writing() as db:
-            if db.execute(IS_GONE, (queue, consumer)).fetchone():
-                raise _gone(queue, consumer)
-            db.execute(REGISTER, (queue, consumer, host))
+            living.register(db, queue, consumer, host)
         self._listen(queue)
 
     def turn(
@@ -142,11 +127,11 @@ class SqliteDriver:
         """Settle, then reserve, in one step. Raises Gone, Unknown."""
         if not settlements:
             with self._link.reading() as db:
-                owned, ready = _glance(db, queue, consumer)
+                owned, ready = living.glance(db, queue, consumer)
             if not (ready and take > 0):  # most turns of an idle consumer: no gate, no write
                 return Turn((), (), owned, now_ms())
         with self._link.writing() as db:
-            _glance(db, queue, consumer)
+            living.glance(db, queue, consumer)
             now_us = time.time_ns() // 1000
             numbers = Numbers.of(db, queue)
             mine = rows.owned_rows(db, queue, consumer)
@@ -161,7 +146,7 @@ class SqliteDriver:
     def compare(self, queue: str, consumer: str, held: Sequence[int]) -> Compared:
         """Return to the head what the consumer owns beyond `held`. Raises Gone, Unknown."""
         with self._link.writing() as db:
-            _glance(db, queue, consumer)
+            living.glance(db, queue, consumer)
             mine = rows.owned_rows(db, queue, consumer)
             kept = set(held)
             stray = [row for ticket, row in mine.items() if ticket not in kept]
@@ -187,7 +172,7 @@ class SqliteDriver:
     def consumers(self, queue: str, host: str) -> list[str]:
         """Return the consumers of `host`."""
         with self._link.reading() as db:
-            return [consumer for (consumer,) in db.execute(CONSUMERS, (queue, host)).fetchall()]
+            return living.consumers(db, queue, host)
 
     def owned(self, queue: str, consumer: str) -> list[Owned]:
         """Return what the consumer owns, in the order it was reserved."""
@@ -205,11 +190,26 @@ class SqliteDriver:
             rows.settle(db, numbers, mine, settlements, now)
             rows.put_back(db, numbers, list(mine.values()))
             numbers.save(db)
-            db.execute(UNREGISTER, (queue, consumer))
-            db.execute(MARK_GONE, (queue, consumer, now))
+            living.unregister(db, queue, consumer, now)
         if count:
             self._wake.send(queue)
         return count
+
+    def beat(self, queue: str, host: str, name: str) -> Beats:
+        """Raise the beat of `host` and return those of all. Raises Gone."""
+        with self._link.writing(lasting=False) as db:
+            living.beat(db, queue, host, name)
+            return Beats(self._link.server, living.hosts(db, queue))
+
+    def bury(self, queue: str, host: str, seen: int) -> list[str] | None:
+        """Declare `host` and its consumers dead for ever; return them, None if its beat is not `seen`."""
+        with self._link.writing() as db:
+            return living.bury(db, queue, host, seen, now_ms())
+
+    def leave_host(self, queue: str, host: str) -> None:
+        """Let nobody watch `host` any more; nothing if it still has consumers."""
+        with self._link.writing() as db:
+            living.leave(db, queue, host)
 
     def promote(self, queue: str) -> Promoted:
         """Make due messages waiting, and wake a consumer if any message waits."""
@@ -254,6 +254,11 @@ class SqliteDriver:
         """Return how many messages stand where."""
         with self._link.reading() as db:
             return people.counts(db, queue)
+
+    def beats(self, queue: str) -> Beats:
+        """Return the beats of all hosts."""
+        with self._link.reading() as db:
+            return Beats(self._link.server, living.hosts(db, queue))
 
     def oldest_ms(self, queue: str) -> int | None:
         """Return how long the head has been waiting since its push."""
@@ -312,7 +317,7 @@ class SqliteDriver:
         if time.monotonic() >= self._prune_at:
             self._prune_at = time.monotonic() + PRUNE_SECONDS
             with self._link.writing() as db:
-                db.execute(PRUNE_GONE, (now_ms() - GONE_KEPT_MS,))
+                db.execute(living.PRUNE_GONE, (now_ms() - GONE_KEPT_MS,))
 
 
 def _check(entries: Sequence[Entry]) -> None:
@@ -321,19 +326,6 @@ def _check(entries: Sequence[Entry]) -> None:
     for entry in entries:
         if entry.id.startswith(NOTICE_MARK):
             raise ValueError(f"no message's id may begin with {NOTICE_MARK!r}: {entry.id!r}")
-
-
-def _glance(db: sqlite3.Connection, queue: str, consumer: str) -> tuple[int, bool]:
-    gone, known, owned, ready = db.execute(GLANCE, (queue, consumer)).fetchone()
-    if gone:
-        raise _gone(queue, consumer)
-    if not known:
-        raise Unknown(f"queue {queue!r} has no consumer {consumer!r}: it must register under a new id")
-    return owned, bool(ready)
-
-
-def _gone(queue: str, consumer: str) -> Gone:
-    return Gone(f"consumer {consumer!r} of queue {queue!r} was reclaimed: its process has to leave")
 
 
 def _is_ready(db: sqlite3.Connection, queue: str) -> bool:

@@ -67,6 +67,11 @@ class Link:
             self.close()
             raise
 
+    @property
+    def server(self) -> str:
+        """What stands for the store: another file under the same name is another one."""
+        return str(self._files[0]) if self._files else ""
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Give the connection for reads that need no transaction of their own."""
@@ -76,22 +81,24 @@ class Link:
             yield db
 
     @contextlib.contextmanager
-    def writing(self, *, growing: bool = False) -> Iterator[sqlite3.Connection]:
+    def writing(self, *, growing: bool = False, lasting: bool = True) -> Iterator[sqlite3.Connection]:
         """Give the connection inside one write transaction: committed at the end, or nothing happened.
 
-        `growing`: a full disk raises Full instead of DriverUnavailable.
+        `growing`: a full disk raises Full instead of DriverUnavailable. `lasting`: False for what may be lost
+        at a power cut, so that the disk is not waited for.
         """
         with self._translated(growing), self.gate_of_this_process():
             db = self._checked()
-            db.execute("BEGIN IMMEDIATE")
-            try:
-                _check_layout(db, self.path)
-                yield db
-                self._commit(db)
-            except BaseException:
-                if db.in_transaction:
-                    db.execute("ROLLBACK")
-                raise
+            with self._synchronous_at(db, self._synchronous if lasting else "normal"):
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                    _check_layout(db, self.path)
+                    yield db
+                    self._commit(db)
+                except BaseException:
+                    if db.in_transaction:
+                        db.execute("ROLLBACK")
+                    raise
 
     def gate_of_this_process(self) -> Gate:
         """Return the gate. Raises DriverError in a forked child."""
@@ -157,6 +164,17 @@ class Link:
             return os.stat(self.path).st_ino, os.stat(f"{self.path}-wal").st_ino
         except FileNotFoundError:
             return (0, 0)
+
+    @contextlib.contextmanager
+    def _synchronous_at(self, db: sqlite3.Connection, level: str) -> Iterator[None]:
+        if level == self._synchronous:
+            yield
+            return
+        db.execute(f"PRAGMA synchronous = {level}")
+        try:
+            yield
+        finally:
+            db.execute(f"PRAGMA synchronous = {self._synchronous}")
 
     def _commit(self, db: sqlite3.Connection) -> None:
         try:

@@ -67,6 +67,15 @@ CREATE TABLE consumers (
   PRIMARY KEY (queue, consumer)
 ) WITHOUT ROWID;
 
+CREATE TABLE hosts (
+  queue TEXT NOT NULL,
+  host TEXT NOT NULL,
+  name TEXT NOT NULL,
+  beat INTEGER NOT NULL,     -- moves as long as the host lives
+  PRIMARY KEY (queue, host)
+) WITHOUT ROWID;
+
+-- The ids of dead consumers, and of dead hosts as "host ID".
 CREATE TABLE gone (
   queue TEXT NOT NULL,
   consumer TEXT NOT NULL,

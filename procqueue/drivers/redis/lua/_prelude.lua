@@ -5,9 +5,9 @@
 -- a Redis that is full asks only at the first write of a script.
 
 local call = redis.call
-local STATE, CONSUMERS, GONE, BODIES, META, HISTORY, WAITING, DELAYED, FAILED, TIMEOUT, NOTICES, WAKE, INBOX =
-  unpack(KEYS, 1, 13)
-local SESSIONS, USES, REMEMBERED = unpack(KEYS, 14, 16)
+local STATE, CONSUMERS, GONE, HOSTS, BODIES, META, HISTORY, WAITING, DELAYED, FAILED, TIMEOUT, NOTICES, WAKE, INBOX =
+  unpack(KEYS, 1, 14)
+local SESSIONS, USES, REMEMBERED = unpack(KEYS, 15, 17)
 local OWNED = KEYS[FIXED_KEYS + 1] -- of the consumer in question
 
 local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed')

@@ -16,13 +16,14 @@ call('ZCARD', TIMEOUT)
 call('LLEN', NOTICES)
 call('ZCARD', WAKE)
 
--- An error reply if the consumer is not known, else nil. Law D5.
+-- An error reply if the consumer is not known, else nil. Law D5. That of a buried host is gone although it is
+-- known: it has yet to be reclaimed.
 local function stranger(consumer)
-  if call('HEXISTS', CONSUMERS, consumer) == 1 then
-    return nil
-  end
   if call('ZSCORE', GONE, consumer) then
     return redis.error_reply('GONE consumer ' .. consumer .. ' was reclaimed')
+  end
+  if call('HEXISTS', CONSUMERS, consumer) == 1 then
+    return nil
   end
   return redis.error_reply('UNKNOWN consumer ' .. consumer)
 end
