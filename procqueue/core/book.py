@@ -42,6 +42,7 @@ class Reason(StrEnum):
     IMPORT_ERROR = "import_error"
     START_TIMEOUT = "start_timeout"
     DISOWNED = "disowned"
+    SILENT = "silent"  # the scheduler's loop stood still
 
 
 #: Deaths that are the fault of the child or its start; all others were asked for.
@@ -64,6 +65,8 @@ class Child:
     spent: Reason | None = None  # asks for its successor
     overdue: bool = False  # a message of it has passed its last deadline
     over_memory: bool = False  # above max_memory_hard
+    silent: bool = False  # its loop stands still
+    disowned: bool = False  # belongs to an identity of this host that is dead for ever
     stop_by: float | None = None
     leaving: Reason | None = None  # why it was told to go, or says that it goes
     killed: bool = False
@@ -192,6 +195,20 @@ class OverMemory:
 
 
 @dataclass(frozen=True, slots=True)
+class Silent:
+    """The child's loop stands still."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disowned:
+    """The identity of this host under which the child works is dead for ever."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Cleared:
     """What seemed overdue had ended when one looked again."""
 
@@ -234,10 +251,9 @@ class Died:
     draw: float = 0.0
 
 
-Event = (
-    Forked | ForkFailed | Loaded | Ready | Worked | Spent | Leaving | Overdue | OverMemory | Cleared
-    | StopSent | KillSent | Proved | Died
-)  # fmt: skip
+_Told = Loaded | Ready | Worked | Spent | Leaving | StopSent | KillSent
+_Found = Overdue | OverMemory | Silent | Disowned | Cleared
+Event = Forked | ForkFailed | _Told | _Found | Proved | Died
 
 
 def apply(book: Book, event: Event) -> Book:
@@ -265,10 +281,7 @@ def apply(book: Book, event: Event) -> Book:
             return changed
 
 
-def _changed(
-    child: Child,
-    event: Loaded | Ready | Worked | Spent | Leaving | Overdue | OverMemory | Cleared | StopSent | KillSent,
-) -> Child:
+def _changed(child: Child, event: _Told | _Found) -> Child:
     match event:
         case Loaded():
             return replace(child, loaded=True)
@@ -281,16 +294,26 @@ def _changed(
             return replace(child, spent=child.spent or reason)
         case Leaving(_, reason):
             return replace(child, life=Life.STOPPING, leaving=child.leaving or reason)
-        case Overdue():
-            return replace(child, overdue=True)
-        case OverMemory():
-            return replace(child, over_memory=True)
-        case Cleared():
-            return replace(child, overdue=False)
         case StopSent(_, reason, stop_by):
             return replace(child, life=Life.STOPPING, leaving=child.leaving or reason, stop_by=stop_by)
         case KillSent(_, reason):
             return replace(child, life=Life.STOPPING, leaving=reason, killed=True)
+        case _:
+            return _looked_at(child, event)
+
+
+def _looked_at(child: Child, event: _Found) -> Child:
+    match event:
+        case Overdue():
+            return replace(child, overdue=True)
+        case OverMemory():
+            return replace(child, over_memory=True)
+        case Silent():
+            return replace(child, silent=True)
+        case Disowned():
+            return replace(child, disowned=True)
+        case Cleared():
+            return replace(child, overdue=False)
         case _:
             assert_never(event)
 

@@ -15,6 +15,9 @@ from procqueue.core.message import Charge, Counters, Owned
 from procqueue.core.policy import MAX_SUSPECTS
 from procqueue.core.verdict import ACK, SUSPECTED, UNTOUCHED, Kind, Verdict
 
+#: However many were lost, and however often: none of them waits longer (ms).
+MAX_LOST_DELAY_MS = 300_000
+
 
 class Code(IntEnum):
     """How a slot of the board stands. The numbers are stored: append, never renumber."""
@@ -46,7 +49,8 @@ class Cause(StrEnum):
     MEMORY = "memory"  # max_memory_hard: counts as a crash
     TIMEOUT = "timeout"  # killed at the deadline of one message
     STOPPED = "stopped"  # stop, recycle, scale, --now: ours
-    UNWATCHED = "unwatched"  # it died while no master watched: with its host, or after its master
+    UNWATCHED = "unwatched"  # it died while no master watched: after its master, or before the present one
+    LOST = "lost"  # its whole host is dead, or seems so to all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +69,19 @@ def fates(
     overdue: int | None = None,
     *,
     begins_once: bool = False,
+    lost_before: int = 0,
 ) -> dict[int, Fate]:
     """Return ticket → fate for everything in `owned`.
 
     `board`: ticket → slot, None if there is no board: then the queue's settings hold, of which `begins_once`
-    is what counts (Policy.begins_once). `overdue`: the ticket whose deadline was enforced.
+    is what counts (Policy.begins_once), and `lost_before`, how many were lost with others of its host.
+    `overdue`: the ticket whose deadline was enforced.
     """
     if board is None:
-        return {one.ticket: lost(one.counters, begins_once=begins_once) for one in owned}
+        return {
+            one.ticket: lost(one.counters, place, begins_once=begins_once)
+            for place, one in enumerate(owned, lost_before + 1)
+        }
     running = [o.ticket for o in owned if o.ticket in board and board[o.ticket].code is Code.RUNNING]
     return {
         one.ticket: _fate(one, board.get(one.ticket), cause, overdue, alone=len(running) == 1)
@@ -80,11 +89,24 @@ def fates(
     }
 
 
-def lost(counters: Counters, *, begins_once: bool = False) -> Fate:
-    """Return the fate of a message of which only the owner is known: its host, or its board, is gone."""
+def lost(counters: Counters, place: int, *, begins_once: bool = False) -> Fate:
+    """Return the fate of a message of which only the owner is known: its host, or its board, is gone.
+
+    `place`: its number, from 1, among those that were lost together. They come back one after the other, and
+    later each time: what ended a whole host must not run beside the same others again, nor end the next one
+    at once.
+    """
+    verdict = _suspected(counters, begins_once=begins_once)
+    if not verdict.is_final:
+        delay_ms = min(place * 1000 << counters.suspects, MAX_LOST_DELAY_MS)
+        verdict = Verdict(Kind.RELEASE, Charge.SUSPECT, delay_ms)
+    return Fate(verdict, begun=True, owes=verdict.is_final)
+
+
+def _suspected(counters: Counters, *, begins_once: bool = False) -> Verdict:
     if begins_once or counters.suspects + 1 >= MAX_SUSPECTS:
-        return Fate(Verdict(Kind.FAIL, Charge.SUSPECT), begun=True, owes=True)
-    return Fate(SUSPECTED, begun=True, owes=False)
+        return Verdict(Kind.FAIL, Charge.SUSPECT)
+    return SUSPECTED
 
 
 def _fate(one: Owned, slot: Slot | None, cause: Cause, overdue: int | None, *, alone: bool) -> Fate:
@@ -101,7 +123,7 @@ def _verdict_of_running(one: Owned, slot: Slot, cause: Cause, overdue: int | Non
         return slot.if_killed if one.ticket == overdue else slot.if_interrupted
     if cause is Cause.STOPPED:
         return slot.if_interrupted
-    if alone and cause is not Cause.UNWATCHED:
+    if alone and cause not in (Cause.UNWATCHED, Cause.LOST):
         return slot.if_dead
     # Whose fault it was cannot be known: it will run alone next time.
-    return slot.if_interrupted if slot.if_interrupted.is_final else lost(one.counters).verdict
+    return slot.if_interrupted if slot.if_interrupted.is_final else _suspected(one.counters)

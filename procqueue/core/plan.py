@@ -150,6 +150,8 @@ def _kills(pool: Pool, book: Book, now: float) -> Iterator[Kill]:
             yield Kill(child.id, Reason.MEMORY_HARD)
         elif child.overdue:
             yield Kill(child.id, Reason.TIMEOUT)
+        elif child.silent:
+            yield Kill(child.id, Reason.SILENT)
         elif child.stop_by is not None and now >= child.stop_by:
             yield Kill(child.id, child.leaving or Reason.STOP)
         elif _start_deadline(pool, child) <= now:
@@ -184,7 +186,7 @@ class _Roster:
 def _roster(pool: Pool, book: Book, proved: int | None) -> _Roster:
     trusted = pool.generation if proved is None else proved
     unproved = trusted != pool.generation
-    alive = [c for c in book.of(pool.name) if c.life is not Life.STOPPING]
+    alive = [c for c in book.of(pool.name) if c.life is not Life.STOPPING and not c.disowned]
     canaries = [c for c in alive if unproved and c.generation == pool.generation]
     abandoned = [c for c in alive if unproved and c.generation > trusted and c not in canaries]
     staff = [c for c in alive if c not in canaries and c not in abandoned]
@@ -203,6 +205,9 @@ def _running(pool: Pool, book: Book, now: float, doomed: set[str]) -> Iterator[A
         if child.life is Life.STOPPING and child.stop_by is None and not child.killed:
             # It leaves of itself: from now on it has a deadline like those that were told to.
             yield Stop(child.id, child.leaving or Reason.STOP, now + pool.grace)
+        elif child.disowned and child.stop_by is None and not child.killed:
+            # What it holds is another host's by now: nothing is gained by waiting for its successor.
+            yield Stop(child.id, Reason.DISOWNED, now + pool.grace)
     yield from _surplus(pool, roster, now, doomed)
     yield from _missing(pool, roster, book.pulse(pool.name), now)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from procqueue.core.fate import Cause, Code, Fate, Slot, fates, lost
+from procqueue.core.fate import MAX_LOST_DELAY_MS, Cause, Code, Fate, Slot, fates, lost
 from procqueue.core.message import Charge, Counters, Owned
 from procqueue.core.policy import MAX_SUSPECTS
 from procqueue.core.verdict import ACK, INTERRUPTED, SUSPECTED, UNTOUCHED, Kind, Verdict
@@ -30,6 +30,10 @@ def board(*slots: Slot) -> dict[int, Slot]:
 
 
 RUNNING, BESIDE = slot(11, Code.RUNNING), slot(12, Code.RUNNING)
+
+
+def later(seconds: int) -> Verdict:
+    return Verdict(Kind.RELEASE, Charge.SUSPECT, seconds * 1000)
 
 
 def begun(verdict: Verdict) -> Fate:
@@ -111,8 +115,9 @@ def test_d7_what_we_stopped_is_interrupted_alone_or_not() -> None:
     assert fates([ONE, TWO], board(RUNNING, BESIDE), Cause.STOPPED)[12] == begun(INTERRUPTED)
 
 
-def test_d7_what_died_unwatched_is_suspected_even_alone() -> None:
-    assert fates([ONE], board(RUNNING), Cause.UNWATCHED) == {11: begun(SUSPECTED)}
+@pytest.mark.parametrize("cause", [Cause.UNWATCHED, Cause.LOST])
+def test_d7_what_died_unwatched_is_suspected_even_alone(cause: Cause) -> None:
+    assert fates([ONE], board(RUNNING), cause) == {11: begun(SUSPECTED)}
 
 
 @pytest.mark.parametrize("cause", [*Cause])
@@ -133,16 +138,31 @@ def test_d7_what_must_not_be_begun_twice_is_not_returned_whatever_the_cause(
 # Without a board.
 
 
-def test_d7_without_a_board_everything_is_suspected() -> None:
-    assert fates([ONE, TWO], None, Cause.STOPPED) == {11: begun(SUSPECTED), 12: begun(SUSPECTED)}
+@pytest.mark.parametrize("cause", [*Cause])
+def test_d7_without_a_board_everything_is_suspected_and_comes_back_one_after_the_other(cause: Cause) -> None:
+    assert fates([ONE, TWO], None, cause) == {11: begun(later(1)), 12: begun(later(2))}
+    assert fates([ONE, TWO], None, cause, lost_before=5) == {11: begun(later(6)), 12: begun(later(7))}
+
+
+def test_d7_what_was_lost_before_waits_longer_each_time() -> None:
+    waits = [lost(Counters(suspects=suspects), 3).verdict.delay_ms for suspects in range(9)]
+
+    assert waits == [3_000, 6_000, 12_000, 24_000, 48_000, 96_000, 192_000, *[MAX_LOST_DELAY_MS] * 2]
+    assert lost(Counters(), 10_000) == begun(later(300))
+
+
+def test_d7_what_is_lost_and_must_not_be_begun_twice_fails() -> None:
+    failed = Fate(Verdict(Kind.FAIL, Charge.SUSPECT), begun=True, owes=True)
+
+    assert fates([ONE], None, Cause.LOST, begins_once=True) == {11: failed}
 
 
 def test_d7_the_tenth_suspicion_is_the_last() -> None:
     failed = Fate(Verdict(Kind.FAIL, Charge.SUSPECT), begun=True, owes=True)
 
     assert MAX_SUSPECTS == 10
-    assert lost(Counters(suspects=8)) == begun(SUSPECTED)
-    assert lost(Counters(suspects=9)) == failed
+    assert not lost(Counters(suspects=8), 1).verdict.is_final
+    assert lost(Counters(suspects=9), 1) == failed
     often = replace(ONE, counters=Counters(suspects=9))
     assert fates([often, TWO], board(RUNNING, BESIDE), Cause.CRASH) == {11: failed, 12: begun(SUSPECTED)}
 

@@ -14,12 +14,14 @@ from procqueue.core.plan import Phase, Pool
 from tests.histories.simulator import (
     Master,
     died,
+    disowned,
     leaving,
     loaded,
     over_memory,
     overdue,
     pool,
     ready,
+    silent,
     spent,
     worked,
 )
@@ -720,3 +722,44 @@ def test_a_queue_that_comes_back_starts_beside_those_that_still_leave() -> None:
     master.wants()
 
     assert master.wants(*emails) == ["fork emails:0/2 of 1"]
+
+
+# Hosts (law D6).
+
+
+def test_d6_a_scheduler_whose_loop_stands_still_is_killed_and_replaced_in_the_same_pass() -> None:
+    master = Master(EMAILS, Pool("scheduler", 1, surge=0, last=True))
+    master.settle()
+    master.at(0.25, ready("emails:0"), ready("scheduler:0"))
+    master.at(1.25)
+
+    assert master.at(9, silent("scheduler:0")) == ["kill scheduler:0 silent", "fork scheduler:0/2 of 1"]
+    assert master.at(9.5, died("scheduler:0")) == []
+    assert not master.book.pulse("scheduler").deaths
+
+
+def test_d6_the_children_of_a_lost_identity_are_told_to_leave_and_replaced_at_once() -> None:
+    master = Master(Pool("emails", 2), Pool("scheduler", 1, surge=0, last=True))
+    master.settle()
+    master.at(0.25, ready("emails:0"), ready("emails:1"), ready("scheduler:0"))
+    master.at(1.25)
+
+    assert sorted(master.at(5, *(disowned(id) for id in master.book.children))) == [
+        "fork emails:0/2 of 1",
+        "fork emails:1/2 of 1",
+        "fork scheduler:0/2 of 1",
+        "stop emails:0 disowned by 30",
+        "stop emails:1 disowned by 30",
+        "stop scheduler:0 disowned by 30",
+    ]
+    assert master.at(6, died("emails:0", Reason.DISOWNED), died("scheduler:0")) == []
+    assert master.at(7, ready("emails:0/2"), ready("emails:1/2"), ready("scheduler:0/2")) == []
+    assert master.at(30) == ["kill emails:1 disowned"]
+
+
+def test_d6_one_of_a_lost_identity_that_leaves_already_is_not_told_again() -> None:
+    master = running(1)
+    scale(master, 0)
+
+    assert master.at(2, disowned("emails:0")) == []
+    assert master.at(3, died("emails:0")) == []

@@ -15,6 +15,7 @@ from procqueue.core.book import (
     Child,
     Cleared,
     Died,
+    Disowned,
     Event,
     Forked,
     ForkFailed,
@@ -27,6 +28,7 @@ from procqueue.core.book import (
     Proved,
     Ready,
     Reason,
+    Silent,
     Spent,
     StopSent,
     Worked,
@@ -152,9 +154,10 @@ class Master:
         told = {a.id for a in decision.actions if isinstance(a, Stop)}
         killed = {a.id for a in decision.actions if isinstance(a, Kill)}
         proves = {a.generation for a in decision.actions if isinstance(a, Prove) and a.pool == pool.name}
-        staff = [c for c in self.children(pool.name) if c.life is Life.READY and c.id not in killed]
+        ready = [c for c in self.children(pool.name) if c.life is Life.READY]
+        staff = [c for c in ready if c.id not in killed and (c.id in told or not c.disowned)]
         proved = max({self.book.proved.get(pool.name, pool.generation), *proves})
-        leaving = [c for c in staff if c.id in told and c.generation <= proved]
+        leaving = [c for c in staff if c.id in told and c.generation <= proved and not c.disowned]
         if leaving:
             assert len([c for c in staff if c.id not in told]) >= pool.count - (pool.surge == 0)
 
@@ -210,6 +213,16 @@ def overdue(id: str) -> Happening:
 def over_memory(id: str) -> Happening:
     """It is above max_memory_hard."""
     return lambda _: OverMemory(id)
+
+
+def silent(id: str) -> Happening:
+    """Its loop stands still."""
+    return lambda _: Silent(id)
+
+
+def disowned(id: str) -> Happening:
+    """Its identity is dead for ever."""
+    return lambda _: Disowned(id)
 
 
 def died(id: str, reason: Reason | None = None) -> Happening:

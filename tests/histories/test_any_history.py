@@ -15,19 +15,21 @@ from tests.histories.simulator import (
     Happening,
     Master,
     died,
+    disowned,
     leaving,
     loaded,
     over_memory,
     overdue,
     pool,
     ready,
+    silent,
     spent,
     worked,
 )
 
 #: What a child may do or suffer, and what a person may want; weights make quiet ones common.
 TO_A_CHILD = ("ready",) * 6 + ("work",) * 3 + ("spend",) * 3 + ("die",) * 3
-TO_A_CHILD += ("load", "leave", "deaf", "overdue", "spare", "memory", "import error")
+TO_A_CHILD += ("load", "leave", "deaf", "overdue", "spare", "memory", "silent", "disown", "import error")
 BY_A_PERSON = ("scale", "surge", "reload", "reload broken", "rename", "forks fail", "forks work")
 STEPS = TO_A_CHILD + BY_A_PERSON + ("pass",) * 6 + ("gap", "oversleep")
 
@@ -141,6 +143,10 @@ def _happening(what: str, id: str, life: Life) -> Happening:
             return overdue(id)
         case "memory":
             return over_memory(id)
+        case "silent":
+            return silent(id)
+        case "disown":
+            return disowned(id)
         case "die":
             return died(id)
         case "import error":
