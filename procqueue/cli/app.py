@@ -26,6 +26,7 @@ VERBS = {
     "stop": ("stop", "Stop the running master: soft, then hard."),
     "status": ("status", "Show what runs, what waits, and what is wrong."),
     "push": ("push", "Hand in a message."),
+    "hosts": ("hosts", "Show which hosts serve the queues, and who is silent."),
     "queues": ("queues", "Show how many messages stand where."),
     "messages": ("messages", "List the stored messages of a queue."),
     "retry": ("retry", "Run failed or timed-out messages again."),

@@ -47,7 +47,7 @@ LATER_VERBS = {
     "logs": "procqueue start prints all lines on its stdout: look where that goes",
     "top": "procqueue status shows the same once; watch procqueue status repeats it",
     "health": "procqueue status exits with 0, 3 (no master) or 4 (degraded)",
-    "hosts": "procqueue status shows this host", "config": "procqueue check shows a summary",
+    "config": "procqueue check shows a summary",
     "pause": "procqueue stop stops the consumers", "resume": "procqueue start starts the consumers",
     "suspend": "procqueue stop stops the consumers", "gate": "let the producers stop",
     "drain": "procqueue work QUEUE --burst empties a queue",

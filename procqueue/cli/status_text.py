@@ -38,6 +38,9 @@ def _master(master: dict[str, Any], scheduler: dict[str, Any]) -> Iterator[str]:
     )
     changed = "  (changed since the start: stop and start to apply)" if master["file_newer"] else ""
     yield from _wrapped(f"config {master['config']}{changed}", "")
+    if lost := master.get("host_lost"):
+        text = f"other hosts declared this one dead and took over what ran; since {lost['at']} it works anew"
+        yield from _wrapped(text, "")
     if scheduler["state"] != "ready":
         yield f"scheduler {_state(scheduler['state'])}"
 

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An open store. `queues`: those of the configuration, None where only a URL is known."""
+    """An open store. `queues`: those of the configuration, None where only a URL is known.
+
+    `host_timeout`: after how many seconds of silence a host is dead, as the configuration says.
+    """
 
     driver: Driver
     queues: tuple[str, ...] | None
+    host_timeout: float = 30.0
 
     def checked(self, queue: str) -> str:
         """Return `queue` if it is one. Raises Refusal."""
@@ -38,7 +42,8 @@ def opened(where: Where) -> Iterator[Store]:
     if settings is None:
         store = Store(open_store(_driver_of_url(os.environ["PROCQUEUE_URL"])), None)
     else:
-        store = Store(open_store(settings.driver), tuple(settings.queues))
+        host_timeout = settings.master.host_timeout
+        store = Store(open_store(settings.driver), tuple(settings.queues), host_timeout)
     try:
         yield store
     finally:

@@ -6,7 +6,7 @@ The file outlives the process: whoever reaps it, or a later master, still knows 
 
     word 0      magic and version            word 3   state of the process (Doing)
     word 1      messages handled             word 4   length of the identity (JSON, from byte 64)
-    word 2      (kept free)
+    word 2      beat of the scheduler
     from 2048   64 slots per queue of 7 words: ticket << 8 | code · deadline in monotonic ms ·
                 verdict if killed · if dead · if interrupted · as it ended · ticket that the scheduler settled
     then        64 texts per queue: "began_ms id task", for display only
@@ -39,7 +39,7 @@ _IDENTITY_AT = 64
 _SLOTS_AT = 2048
 _SLOT_WORDS = 7
 _TEXT_BYTES = 240
-_HANDLED, _DOING, _IDENTITY_LENGTH = 1, 3, 4
+_HANDLED, _BEAT, _DOING, _IDENTITY_LENGTH = 1, 2, 3, 4
 _WORD, _DEADLINE, _IF_KILLED, _IF_DEAD, _IF_INTERRUPTED, _ENDED, _SETTLED = range(_SLOT_WORDS)
 
 
@@ -191,6 +191,10 @@ class Board:
         """Write how many messages were handled."""
         self.words[_HANDLED] = number
 
+    def set_beat(self, moment_ms: int) -> None:
+        """Show that the loop turns."""
+        self.words[_BEAT] = moment_ms
+
     def set_doing(self, doing: Doing) -> None:
         """Write what the process as a whole is doing."""
         self.words[_DOING] = doing
@@ -201,6 +205,11 @@ class Board:
     def handled(self) -> int:
         """How many messages the process has handled."""
         return self.words[_HANDLED]
+
+    @property
+    def beat(self) -> int:
+        """The last moment (monotonic ms) at which the loop turned, 0 before the first."""
+        return self.words[_BEAT]
 
     @property
     def doing(self) -> Doing:

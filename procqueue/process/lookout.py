@@ -1,36 +1,44 @@
 """The lookout: each second the boards are read for messages past their deadline, and memory is measured.
 
 A deadline that is seen coming is met to the millisecond; one that begins and ends within a second may be
-enforced up to a second late. Nothing here decides: it makes events of what it sees.
+enforced up to a second late. The scheduler's board says whether its loop turns: one that is stopped, or stuck
+in a call, has to go before other hosts would call this one dead (law D6). Nothing here decides: it makes
+events of what it sees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from procqueue.core.book import Book, Event, Overdue, OverMemory
+from procqueue.core.book import Book, Event, Overdue, OverMemory, Silent
 from procqueue.core.settings.model import QueueSettings
+from procqueue.core.watch import Watch, scheduler_patience
 from procqueue.process.nursery import Kept, Nursery
 
 _LOOK_EVERY = 1.0
 
 
 class Lookout:
-    """Looks after what the consumers of one master run. `at` is the moment of the next look (monotonic)."""
+    """Looks after what the children of one master do. `at` is the moment of the next look (monotonic)."""
 
-    def __init__(self, nursery: Nursery, queues: Mapping[str, QueueSettings]) -> None:
+    def __init__(self, nursery: Nursery, queues: Mapping[str, QueueSettings], host_timeout: float) -> None:
         self._nursery = nursery
         self._queues = queues
+        patience = scheduler_patience(host_timeout)
+        self._every = min(_LOOK_EVERY, patience / 2)
+        self._watch = Watch(self._every, patience)
+        self._beats_at = float("-inf")  # when to look at the scheduler again
         self.at = float("inf")
 
     def soon(self, now: float) -> None:
         """Begin to look: somebody can work."""
-        self.at = min(self.at, now + _LOOK_EVERY)
+        self.at = min(self.at, now + self._every)
 
     def look(self, book: Book, now: float) -> list[Event]:
         """Return what was seen."""
         self.at = float("inf")
-        return [event for kept in self._nursery.kept.values() for event in self._look_at(kept, book, now)]
+        seen = [event for kept in self._nursery.kept.values() for event in self._look_at(kept, book, now)]
+        return [*seen, *self._look_at_schedulers(book, now)]
 
     def _look_at(self, kept: Kept, book: Book, now: float) -> Iterator[Event]:
         child = book.children[kept.id]
@@ -48,3 +56,19 @@ class Lookout:
             yield Overdue(kept.id)
         elif deadline := board.next_deadline():
             self.at = min(self.at, max(now + 0.01, deadline / 1000 + 0.001))
+
+    def _look_at_schedulers(self, book: Book, now: float) -> Iterator[Event]:
+        """See who stands still. After a sleep of our own the watch begins anew."""
+        schedulers = [kept for kept in self._nursery.kept.values() if not kept.queues]
+        if schedulers:
+            self.soon(now)
+        if now < self._beats_at:
+            return
+        self._beats_at = now + self._every
+        beats: dict[str, int] = {}
+        for kept in schedulers:
+            board = self._nursery.board(kept)
+            if board is not None and board.beat and not book.children[kept.id].killed:
+                beats[kept.id] = board.beat
+        for id in self._watch.saw(now, beats):
+            yield Silent(id)

@@ -30,7 +30,7 @@ from procqueue.process.lookout import Lookout
 from procqueue.process.news import LastExit, News
 from procqueue.process.nursery import Kept, Nursery, cause_of, reason_of
 from procqueue.process.reclaim import Death
-from procqueue.process.statedir import StateDir, leave_state_dir, survivors
+from procqueue.process.statedir import StateDir, leave_state_dir, renew_host, survivors
 
 #: Two signals closer than this are one: systemd and terminals send theirs from two sides.
 _SECOND_SIGNAL = 0.2
@@ -56,7 +56,7 @@ class Master:
         self.book = Book()
         self.news = News(log)
         self.nursery = Nursery(state.boards, kernel.raise_descriptor_limit())
-        self._lookout = Lookout(self.nursery, queues)
+        self._lookout = Lookout(self.nursery, queues, settings.master.host_timeout)
         self._log = log
         self._burst = burst
         self._ended_badly = False  # a run of the burst
@@ -70,6 +70,7 @@ class Master:
         self._stop_clients: list[Client] = []
         self._asked_at = float("-inf")
         self.was_ready = False
+        self.host_lost: tuple[str, float] | None = None  # an identity that others declared dead, and when
 
     def run(self) -> int:
         """Keep everything running until asked to stop; return the exit code."""
@@ -152,6 +153,7 @@ class Master:
         self._log.debug("forked", name=kept.name, pid=kept.pid)
         if pool == SCHEDULER:
             self._liaison.brief()
+            self._lookout.soon(now)
         else:
             self._liaison.born(kept)
 
@@ -174,7 +176,7 @@ class Master:
         return self.nursery.fork(
             id, SCHEDULER, 0, (),
             lambda lifeline: Scheduler(
-                self.settings, self.state.host, self.state.boards, lifeline, self._poke
+                self.settings, id, self.state.host, self.state.boards, lifeline, self._poke
             ).run(),
             parent_death=None, keep=(self._poke,),
         )  # fmt: skip
@@ -295,8 +297,23 @@ class Master:
                 self._liaison.answer_who_lives(message["known"])
             case "reclaimed":
                 self._liaison.reclaimed(message["consumer"])
+            case "host_lost":
+                self._take_new_identity(message["host"])
             case _:
                 self._hear_child(kept, message)
+
+    def _take_new_identity(self, lost: str) -> None:
+        """Go on as another host: others have declared this one dead, and its consumers are Gone (law D6)."""
+        if lost != self.state.host:
+            return  # said by a scheduler that is being replaced for that
+        self.host_lost = (lost, time.time())
+        try:
+            renew_host(self.state)
+        except OSError as error:  # the next master will be told what this one was
+            self.news.problem("state_dir", f"cannot write a new identity: {error.strerror}")
+        self._log.warning("new_identity", lost=lost, host=self.state.host, why="others declared it dead")
+        for id in self.book.children:
+            self._note(events.Disowned(id))
 
     def _note_ready(self, kept: Kept) -> None:
         self._log.debug("ready", name=kept.name, pid=kept.pid)

@@ -6,6 +6,7 @@ death is fixed: kill the group, then reap, so that the group's number cannot hav
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -91,8 +92,8 @@ class Nursery:
         return kept
 
     def board(self, kept: Kept) -> Board | None:
-        """Return the board of a consumer, None as long as it has none."""
-        if kept.board is None and kept.queues:
+        """Return the board of a consumer or the scheduler, None as long as it has none."""
+        if kept.board is None:
             try:
                 kept.board = Board.open(board_path(self._boards, kept.id))
             except (
@@ -142,6 +143,9 @@ class Nursery:
         if kept.board is not None:
             kept.board.close()
             kept.board = None
+        if not kept.queues:  # a consumer's board is read, and removed, by who reclaims it
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(board_path(self._boards, kept.id))
         self.sweep()
         if result is None or result.si_code == os.CLD_EXITED:
             return Exited(result.si_status if result else 0, None)

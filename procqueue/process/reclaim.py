@@ -74,11 +74,29 @@ def reclaim(driver: Driver, boards: str, death: Death, once: Container[str], log
     return total
 
 
+def reclaim_lost(
+    driver: Driver, queue: str, consumer: str, host: str, *, before: int, begins_once: bool, log: Log
+) -> int:
+    """Settle what a consumer of a dead host owned; return how many there were. Its board is not here.
+
+    `host`: its name, for people. `before`: how many of that host's messages were given back already. One call
+    settles all: a consumer holds no more than the slots of its board, which are fewer than MAX_ENTRIES.
+    """
+    death = Death(consumer, (queue,), Cause.LOST, None, {"lost_host": host})
+    return _reclaim_queue(driver, queue, death, None, begins_once, log, before)
+
+
 def _reclaim_queue(
-    driver: Driver, queue: str, death: Death, slots: dict[int, Slot] | None, once: bool, log: Log
+    driver: Driver,
+    queue: str,
+    death: Death,
+    slots: dict[int, Slot] | None,
+    once: bool,
+    log: Log,
+    before: int = 0,
 ) -> int:
     owned = driver.owned(queue, death.consumer)
-    decided = fates(owned, slots, death.cause, death.overdue, begins_once=once)
+    decided = fates(owned, slots, death.cause, death.overdue, begins_once=once, lost_before=before)
     settlements = [_settlement(queue, one, decided[one.ticket], death) for one in owned]
     number = driver.reclaim(queue, death.consumer, settlements)
     if number:

@@ -1,39 +1,48 @@
 """The scheduler: the driver's housekeeping, in one child that runs no user code and leaves last.
 
-Each pass: the dead are reclaimed, what is held behind a slow message goes back. Each round, once a second:
-due messages become waiting, documents of foreign producers are taken in, the counts for `status` are taken.
-It is the keeper of an SQLite store (its connection is open from before the first consumer until after the
-last), and, when the master dies, the undertaker (undertaker.py). A driver that is away makes it wait.
+Each pass: it beats for this host and watches the others (hosts.py), the dead are reclaimed, what is held
+behind a slow message goes back. Each round, once a second: due messages become waiting, documents of foreign
+producers are taken in, the counts for `status` are taken. It is the keeper of an SQLite store (its connection
+is open from before the first consumer until after the last), and, when the master dies, the undertaker
+(undertaker.py). A driver that is away makes it wait.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import select
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from procqueue.core.errors import DriverError, DriverUnavailable, Newer, Stale
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
 from procqueue.core.policy import begins_once
-from procqueue.core.settings.model import Settings
+from procqueue.core.settings.model import DriverSettings, Settings
+from procqueue.core.watch import beat_interval, scheduler_patience
 from procqueue.drivers.contract import MAX_ENTRIES, Driver
 from procqueue.drivers.opening import open_driver
+from procqueue.process import kernel
+from procqueue.process.board import Board
+from procqueue.process.hosts import Hosts
 from procqueue.process.inbox import read_foreign
+from procqueue.process.liaison import SCHEDULER
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
-from procqueue.process.reclaim import Death, Living, reclaim
+from procqueue.process.reclaim import Death, Living, board_path, reclaim
 from procqueue.process.spawn import let_signals_in
 from procqueue.process.takeback import TakeBack
 from procqueue.process.undertaker import Undertaker
 
 #: Housekeeping comes round at least so often; a due message is promoted at its moment.
 ROUND = 1.0
+#: A driver that is away is asked again at least so often.
+RETRY = 2.0
 #: While a consumer holds messages behind a running one, we look so often.
 LOOK = 0.05
 #: The living are compared with what the driver knows so often (law S6).
@@ -43,8 +52,11 @@ COMPARE_EVERY = 10.0
 class Scheduler:
     """One scheduler process. `run` is its whole life."""
 
-    def __init__(self, settings: Settings, host: str, boards: str, lifeline: Lifeline, poke: int) -> None:
+    def __init__(
+        self, settings: Settings, id: str, host: str, boards: str, lifeline: Lifeline, poke: int
+    ) -> None:
         self._settings = settings
+        self._id = id
         self._host = host
         self._boards = boards
         self._lifeline = lifeline
@@ -56,11 +68,17 @@ class Scheduler:
         self._deaths: dict[str, Death] = {}
         self._take_back = TakeBack(boards)
         self._troubled: set[str] = set()  # what the master was told to be wrong
+        self._hosts = Hosts(
+            host, settings.master.name, self._queues, self._once, settings.master.host_timeout,
+            self._show_beat, self._apart, self._log,
+        )  # fmt: skip
         self._stopping = False
         self._ready = False
         self._compare_at = 0.0
         self._next_round = 0.0
         self._retry_in = 0.0
+        # Another host that finds the store again before we do must not take us for dead meanwhile.
+        self._retry_most = min(RETRY, beat_interval(settings.master.host_timeout))
 
     def run(self) -> int:
         """Keep house until told to stop, or until the last orphan is gone."""
@@ -71,7 +89,8 @@ class Scheduler:
             signal.signal(ignored, signal.SIG_IGN)
         let_signals_in()
         self._lifeline.say("loaded")
-        driver = open_driver(self._settings.driver, keeper=True)
+        self._board = Board.create(board_path(self._boards, self._id), (), self._facts())
+        driver = open_driver(self._patient_settings(), keeper=True)
         poll = select.poll()
         for fd in (wake_read, self._lifeline.fileno(), self._poke):
             poll.register(fd, select.POLLIN)
@@ -86,9 +105,12 @@ class Scheduler:
             self._hear()
             if self._lifeline.ended:
                 undertaker = Undertaker(self._settings, self._living, self._deaths, self._boards, self._log)
-                undertaker.run(lambda: self._housekeeping(driver), lambda death: self._reclaim(driver, death))
+                undertaker.run(lambda: self._keep_house(driver), lambda death: self._reclaim(driver, death))
                 break
+        self._hosts.leave(driver)
         driver.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._board.path)
         return Exit.OK
 
     def _is_done(self) -> bool:
@@ -103,13 +125,11 @@ class Scheduler:
     def _pass(self, driver: Driver) -> float | None:
         """Do what is due; return the seconds until the next pass, None if it cannot go on."""
         try:
+            self._beat(driver)
             self._reclaim_all(driver)
             held = self._take_back.look(driver, self._living)
-            now = time.monotonic()
-            if now >= self._next_round:
-                self._next_round = now + self._housekeeping(driver)
+            pause = self._keep_house(driver)
             self._retry_in = 0.0
-            pause = max(0.0, self._next_round - time.monotonic())
             return min(pause, LOOK) if held else pause
         except Newer as error:
             self._log.error("newer_layout", text=str(error))
@@ -119,12 +139,36 @@ class Scheduler:
             self._log.error("stale", text=str(error))
             return None
         except (DriverError, OSError) as error:  # OSError: no descriptor or memory for a board
-            self._retry_in = min(5.0, self._retry_in * 2 or 0.1)
-            if self._retry_in == 0.1 or not isinstance(error, DriverUnavailable):
+            self._hosts.failed()
+            if not self._retry_in or not isinstance(error, DriverUnavailable):
                 self._log.warning("driver_away", text=str(error), retry="until it is back")
             self._lifeline.say("problem", about="driver", text=str(error))
             self._compare_at = 0.0  # what happened meanwhile may have been lost
+            self._retry_in = min(self._retry_most, self._retry_in * 2 or 0.1)
             return self._retry_in * (1 + 0.2 * random.random())
+
+    def _keep_house(self, driver: Driver) -> float:
+        """Beat, and make the round, if they are due; return the seconds until more is."""
+        try:
+            self._beat(driver)
+            now = time.monotonic()
+            if now >= self._next_round:
+                self._next_round = now + self._housekeeping(driver)
+        except DriverError:
+            self._hosts.failed()
+            raise
+        return max(0.0, min(self._next_round - time.monotonic(), self._hosts.seconds_left()))
+
+    def _beat(self, driver: Driver) -> None:
+        """Beat for this host, and look at the others, if it is time; in between of whatever takes long."""
+        known = self._hosts.disowned
+        self._hosts.turn(driver)
+        if self._hosts.disowned and not known:
+            self._lifeline.say("host_lost", host=self._host)
+
+    def _show_beat(self) -> None:
+        """Show the master that this loop turns (lookout.py)."""
+        self._board.set_beat(time.monotonic_ns() // 1_000_000)
 
     def _housekeeping(self, driver: Driver) -> float:
         """Make one round over all queues; return the seconds until the next."""
@@ -135,6 +179,7 @@ class Scheduler:
                 soonest = min(soonest, self._keep(driver, queue))
                 found = driver.counts(queue)
                 counts[queue] = {name: getattr(found, name) for name in found.__slots__}
+            self._beat(driver)
         self._lifeline.say("counts", counts=counts, at=time.time())
         if not self._ready:
             self._ready = True
@@ -153,12 +198,14 @@ class Scheduler:
         """Promote what is due and take the inbox in; return the seconds until the next message is due."""
         promoted = driver.promote(queue)
         while promoted.moved == MAX_ENTRIES:
+            if not self._hosts.seconds_left():
+                return 0.0  # beat first: there may be a million of them
             promoted = driver.promote(queue)
         for taken, pushed in driver.take_inbox(queue, read_foreign):
             self._log.debug("inbox", queue=queue, id=taken.entry.id, outcome=pushed)
         return ROUND if promoted.next_in_ms is None else promoted.next_in_ms / 1000 + 0.001
 
-    @contextmanager
+    @contextlib.contextmanager
     def _apart(self, queue: str) -> Iterator[None]:
         """Let what is wrong with one queue (a key of another type) not keep the others from being served."""
         about = f"driver, {queue}"
@@ -177,6 +224,7 @@ class Scheduler:
         for death in list(self._deaths.values()):
             with self._apart(",".join(death.queues)):
                 self._reclaim(driver, death)
+            self._beat(driver)
 
     def _reclaim(self, driver: Driver, death: Death) -> None:
         reclaim(driver, self._boards, death, self._once, self._log)
@@ -208,6 +256,20 @@ class Scheduler:
                     self._bury_unknown(message["known"], set(message["consumers"]))
                 case "count":
                     self._next_round = 0.0
+
+    def _patient_settings(self) -> DriverSettings:
+        """Return how to open the driver: no call may take so long that this process is taken for stuck."""
+        driver, most = self._settings.driver, scheduler_patience(self._settings.master.host_timeout) / 2
+        return replace(
+            driver, timeout=min(driver.timeout, most), connect_timeout=min(driver.connect_timeout, most)
+        )
+
+    def _facts(self) -> dict[str, Any]:
+        pid = os.getpid()
+        return {
+            "consumer": self._id, "host": self._host, "pool": SCHEDULER, "index": 0, "generation": 1,
+            "pid": pid, "start_time": kernel.start_time_of(pid), "boot_id": kernel.boot_id(),
+        }  # fmt: skip
 
     def _bury_unknown(self, known: dict[str, list[str]], living: set[str]) -> None:
         """Reclaim whoever the driver holds for one of this host's, and the master does not (law S6)."""

@@ -1,9 +1,9 @@
 """The state directory: everything a master keeps on disk, and the proof that it is the only one.
 
-master.lock   POSIX record lock (lock.py)      boards/       one file per consumer (board.py)
+master.lock   POSIX record lock (lock.py)      boards/       one file per consumer and scheduler (board.py)
 master.pid    for people and scripts           control.sock  the control socket (control.py)
 host          the identity of this host towards the store; outlives the master, so that the next one
-              can reclaim what was owned under it
+              can reclaim what was owned under it, unless others have declared it dead (law D6)
 """
 
 from __future__ import annotations
@@ -86,13 +86,24 @@ def survivors(state: StateDir) -> list[Survivor]:
         path = f"{state.boards}/{name}"
         if name.endswith(".board"):
             try:
-                found.append(_survivor(path))
-                continue
+                one = _survivor(path)
             except NoBoard:
                 pass
+            else:
+                if not one.pool.startswith("@"):
+                    found.append(one)
+                    continue
+                if one.pidfd is not None and kernel.runs(one.pidfd):
+                    continue  # the undertaker of the former master: it leaves by itself
         with contextlib.suppress(FileNotFoundError):  # an old undertaker may be at it too
-            os.unlink(path)  # a draft, or nothing that anybody can read
+            os.unlink(path)  # a draft, a dead scheduler's, or nothing that anybody can read
     return found
+
+
+def renew_host(state: StateDir) -> None:
+    """Take a new identity towards the store. Raises OSError where it cannot be kept for the next master."""
+    state.host = secrets.token_hex(8)
+    _write(f"{state.path}/host", f"{state.host} {_place(state.path)}\n")
 
 
 def _survivor(path: str) -> Survivor:

@@ -84,8 +84,14 @@ def _master(master: Master, now: float) -> dict[str, Any]:
         "config": master.settings.file,
         "version": __version__,
         "host": master.state.host,
+        "host_lost": _host_lost(master),
         "file_newer": _file_newer(master),
     }
+
+
+def _host_lost(master: Master) -> dict[str, Any] | None:
+    """Tell that other hosts had declared this one dead, until it took the present identity."""
+    return {"host": master.host_lost[0], "at": _moment(master.host_lost[1])} if master.host_lost else None
 
 
 def _file_newer(master: Master) -> bool:

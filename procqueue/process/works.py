@@ -49,6 +49,8 @@ def _take_over(folder: str, heir: StateDir) -> None:
         found = survivors(dead)
         if any([kernel.runs(one.pidfd) for one in found if one.pidfd is not None]):
             return  # its scheduler lives too, and sees them off as their undertaker
+        if len(os.listdir(dead.boards)) > len(found):
+            return  # the scheduler is about to leave, and reads them still
         for board in os.listdir(dead.boards):
             os.rename(f"{dead.boards}/{board}", f"{heir.boards}/{board}")
         shutil.rmtree(folder)
