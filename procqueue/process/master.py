@@ -70,7 +70,6 @@ class Master:
         self._stop_clients: list[Client] = []
         self._asked_at = float("-inf")
         self.was_ready = False
-        self.host_lost: tuple[str, float] | None = None  # an identity that others declared dead, and when
 
     def run(self) -> int:
         """Keep everything running until asked to stop; return the exit code."""
@@ -306,7 +305,7 @@ class Master:
         """Go on as another host: others have declared this one dead, and its consumers are Gone (law D6)."""
         if lost != self.state.host:
             return  # said by a scheduler that is being replaced for that
-        self.host_lost = (lost, time.time())
+        self.news.host_lost = (lost, time.time())
         try:
             renew_host(self.state)
         except OSError as error:  # the next master will be told what this one was

@@ -30,6 +30,7 @@ class News:
     last_exits: dict[str, LastExit] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
     killed: list[str] = field(default_factory=list)  # names, while stopping
+    host_lost: tuple[str, float] | None = None  # an identity that others declared dead, and when
 
     def problem(self, about: str, text: str) -> None:
         """Note a problem; say it once."""

@@ -82,7 +82,7 @@ def reclaim_lost(
     `host`: its name, for people. `before`: how many of that host's messages were given back already. One call
     settles all: a consumer holds no more than the slots of its board, which are fewer than MAX_ENTRIES.
     """
-    death = Death(consumer, (queue,), Cause.LOST, None, {"lost_host": host})
+    death = Death(consumer, (queue,), Cause.LOST, None, {"unwatched": f"its whole host is lost: {host}"})
     return _reclaim_queue(driver, queue, death, None, begins_once, log, before)
 
 

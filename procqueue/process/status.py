@@ -91,7 +91,8 @@ def _master(master: Master, now: float) -> dict[str, Any]:
 
 def _host_lost(master: Master) -> dict[str, Any] | None:
     """Tell that other hosts had declared this one dead, until it took the present identity."""
-    return {"host": master.host_lost[0], "at": _moment(master.host_lost[1])} if master.host_lost else None
+    lost = master.news.host_lost
+    return {"host": lost[0], "at": _moment(lost[1])} if lost else None
 
 
 def _file_newer(master: Master) -> bool:

@@ -106,12 +106,20 @@ def gate_is_open(store: str) -> bool:
 
 
 def kill_all(host: Project) -> None:
-    """kill -9 a whole host: nobody of it can do anything about the death of another."""
-    send_all(host, signal.SIGSTOP)
-    send_all(host, signal.SIGKILL)
+    """kill -9 a whole host: nobody of it can do anything about the death of another.
+
+    The master goes last: the kernel continues what is stopped in a group whose parent has died.
+    """
     assert host.master is not None
-    host.master.wait()
-    host.master = None
+    send_all(host, signal.SIGSTOP)
+    for pid in host.processes():
+        if pid != host.master.pid:
+            os.kill(pid, signal.SIGKILL)
+    host.kill_master()
+
+
+def boards_of(host: Project) -> list[Path]:
+    return list((host.folder / "run" / "boards").iterdir())
 
 
 def beat_of(host: Project, who: str) -> int:
@@ -160,6 +168,7 @@ def test_d6_what_a_killed_host_had_runs_on_another_one_once_and_it_comes_back_as
     lost = identity(a)
 
     kill_all(a)
+    assert events(a, "master_died") == []
     killed = time.monotonic()
     for id in ids:
         b.wait_said(f"began {id}")
@@ -177,6 +186,7 @@ def test_d6_what_a_killed_host_had_runs_on_another_one_once_and_it_comes_back_as
     a.wait_said("quick 1")
     assert a.status()["master"]["host"] == identity(a)
     assert a.status()["master"]["host_lost"]["host"] == lost
+    a.wait_until(lambda: len(boards_of(a)) == 3, "the boards of the dead to be gone")
 
 
 def test_d6_a_host_that_was_stopped_for_too_long_changes_nothing_and_goes_on_as_somebody_else(
@@ -220,11 +230,12 @@ def test_d6_an_observer_that_was_stopped_itself_kills_nobody(new_host: NewHost, 
     b.start()
     names = identity(a), identity(b)
 
-    freeze(b, store)
     freeze(a, store)
+    wait_beats(b, BEATS_PER_TIMEOUT * 2 // 3)  # silent for some time, but not for long enough …
+    freeze(b, store)
     wait_time(a, HOST_TIMEOUT * 1.3)
     send_all(b, signal.SIGCONT)
-    wait_beats(b, BEATS_PER_TIMEOUT // 5)  # awake again, and the other one still silent
+    wait_beats(b, BEATS_PER_TIMEOUT * 2 // 3)  # … nor after the observer's own sleep
     send_all(a, signal.SIGCONT)
     wait_beats(a, BEATS_PER_TIMEOUT)
     wait_beats(b, BEATS_PER_TIMEOUT)
