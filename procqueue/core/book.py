@@ -6,17 +6,17 @@ monotonic clock. Tests write histories of events; a story from a production log 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, assert_never
+
+from procqueue.core.pulse import CALM, LOOP_WINDOW, Backoff, Pulse, after_failure
 
 #: A consumer that was ready for so long, or had finished a message, did not die of its start.
 READY_ENOUGH = 1.0
 #: A sibling that has been ready for so long ends the back-off of its pool.
 CALM_AFTER = 10.0
-#: So many uncaused deaths within so many seconds are a problem worth an exit code.
-LOOP_DEATHS, LOOP_WINDOW = 5, 60.0
 
 
 class Life(StrEnum):
@@ -57,6 +57,7 @@ class Child:
     index: int
     generation: int
     started: float
+    awaits: str = ""  # the template that is still to fork it; "" once the process is there
     life: Life = Life.STARTING
     loaded: bool = False  # its code is imported: what it waits for now is not its fault
     ready: float | None = None
@@ -67,39 +68,7 @@ class Child:
     stop_by: float | None = None
     leaving: Reason | None = None  # why it was told to go, or says that it goes
     killed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """What failed starts say about the next. One that began before a failure belongs to the same round."""
-
-    rounds: int = 0
-    failed_at: float = float("-inf")
-    not_before: float = float("-inf")
-
-
-CALM = Backoff()
-
-
-@dataclass(frozen=True, slots=True)
-class Pulse:
-    """What deaths and refused forks of a pool say about its next start.
-
-    Each generation has its own back-off: broken new code must not delay the replacement of the old, nor the
-    repaired code wait for the broken.
-    """
-
-    starts: Mapping[int, Backoff] = field(default_factory=dict)  # generation → its children that never stood
-    forks: Backoff = CALM
-    deaths: tuple[float, ...] = ()  # uncaused ones of the last LOOP_WINDOW seconds
-
-    def start_at(self, generation: int) -> float:
-        """Return the moment from which a child of this generation may be started."""
-        return max(self.forks.not_before, self.starts.get(generation, CALM).not_before)
-
-    def loops(self, now: float) -> bool:
-        """True if the pool's children die too often to be called healthy."""
-        return sum(now - at < LOOP_WINDOW for at in self.deaths) >= LOOP_DEATHS
+    answered: float = float("-inf")  # a template: when it last carried out an order
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +78,15 @@ class Book:
     children: Mapping[str, Child] = field(default_factory=dict)
     pulses: Mapping[str, Pulse] = field(default_factory=dict)
     proved: Mapping[str, int] = field(default_factory=dict)  # pool → the newest generation that stood
+    unfit: frozenset[tuple[str, int]] = frozenset()  # templates that share what must not be
 
     def of(self, pool: str) -> list[Child]:
         """Return the living children of a pool, eldest first."""
         return sorted((c for c in self.children.values() if c.pool == pool), key=lambda c: (c.started, c.id))
+
+    def ordered_of(self, template: str) -> list[Child]:
+        """Return the children that a template is still to fork, eldest first."""
+        return sorted((c for c in self.children.values() if c.awaits == template), key=lambda c: c.started)
 
     def pulse(self, pool: str) -> Pulse:
         """Return the pulse of a pool; of one that never had a death, a fresh one."""
@@ -127,6 +101,36 @@ class Forked:
     """A child was made."""
 
     child: Child
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A template was asked for a child, which has its id before it has a process."""
+
+    child: Child
+
+
+@dataclass(frozen=True, slots=True)
+class Born:
+    """The template has forked what was ordered of it."""
+
+    id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Unborn:
+    """The order will not be carried out: there is no such child."""
+
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """What the import of this generation left behind would be shared by all whom its template forks."""
+
+    pool: str
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,8 +239,8 @@ class Died:
 
 
 Event = (
-    Forked | ForkFailed | Loaded | Ready | Worked | Spent | Leaving | Overdue | OverMemory | Cleared
-    | StopSent | KillSent | Proved | Died
+    Forked | Ordered | Born | Unborn | Unfit | ForkFailed | Loaded | Ready | Worked | Spent | Leaving
+    | Overdue | OverMemory | Cleared | StopSent | KillSent | Proved | Died
 )  # fmt: skip
 
 
@@ -245,8 +249,16 @@ def apply(book: Book, event: Event) -> Book:
     match event:
         case Forked(child):
             return _with_pulse(_with_child(book, child), child.pool, forks=CALM)
+        case Ordered(child):
+            return _with_child(book, child) if child.awaits in book.children else book
+        case Born(id, at):
+            return _born(book, id, at)
+        case Unborn(id):
+            return _without(book, lambda child: child.id == id and bool(child.awaits))
+        case Unfit(pool, generation):
+            return replace(book, unfit=book.unfit | {(pool, generation)})
         case ForkFailed(pool, at, delay_max, draw):
-            forks = _failed(book.pulse(pool).forks, at, at, delay_max, draw)
+            forks = after_failure(book.pulse(pool).forks, at, at, delay_max, draw)
             return _with_pulse(book, pool, forks=forks)
         case Proved(pool, generation):
             starts = {g: backoff for g, backoff in book.pulse(pool).starts.items() if g >= generation}
@@ -295,6 +307,20 @@ def _changed(
             assert_never(event)
 
 
+def _born(book: Book, id: str, at: float) -> Book:
+    child = book.children.get(id)
+    if child is None or not child.awaits:
+        return book
+    template = book.children[child.awaits]
+    changed = _with_child(book, replace(template, answered=at))
+    changed = _with_child(changed, replace(child, awaits="", started=at))
+    return _with_pulse(changed, child.pool, forks=CALM)
+
+
+def _without(book: Book, gone: Callable[[Child], bool]) -> Book:
+    return replace(book, children={id: child for id, child in book.children.items() if not gone(child)})
+
+
 def _buried(book: Book, event: Died) -> Book:
     child = book.children.get(event.id)
     if child is None:
@@ -305,15 +331,16 @@ def _buried(book: Book, event: Died) -> Book:
         deaths = (*(at for at in deaths if event.at - at < LOOP_WINDOW), event.at)
     if _failed_to_start(book, child, event):
         starts = _with_failed_start(starts, child, event)
-    rest = {id: other for id, other in book.children.items() if id != child.id}
-    return _with_pulse(replace(book, children=rest), child.pool, starts=starts, deaths=deaths)
+    # What was ordered of a dead template comes never; it is nobody's failure.
+    rest = _without(book, lambda other: child.id in (other.id, other.awaits))
+    return _with_pulse(rest, child.pool, starts=starts, deaths=deaths)
 
 
 def _with_failed_start(starts: Mapping[int, Backoff], child: Child, event: Died) -> Mapping[int, Backoff]:
     failed = starts.get(child.generation, CALM)
     return {
         **starts,
-        child.generation: _failed(failed, child.started, event.at, event.delay_max, event.draw),
+        child.generation: after_failure(failed, child.started, event.at, event.delay_max, event.draw),
     }
 
 
@@ -337,13 +364,6 @@ def _calmed(book: Book, pool: str, now: float) -> Mapping[int, Backoff]:
         if child.generation in stood and child.ready is not None and now - child.ready >= CALM_AFTER:
             stood[child.generation] = max(stood[child.generation], child.ready)
     return {g: backoff for g, backoff in book.pulse(pool).starts.items() if stood[g] <= backoff.failed_at}
-
-
-def _failed(backoff: Backoff, began: float, at: float, delay_max: float, draw: float) -> Backoff:
-    # Ten consumers that fail together failed once: the delay grows with the rounds, not with the consumers.
-    rounds = backoff.rounds + 1 if began > backoff.failed_at else max(backoff.rounds, 1)
-    delay = min(2.0 ** min(rounds - 1, 30), delay_max) * (1 + 0.2 * draw)
-    return Backoff(rounds, at, max(backoff.not_before, at + delay))
 
 
 def _with_child(book: Book, child: Child) -> Book:

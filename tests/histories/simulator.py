@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from procqueue.core.book import (
     Book,
+    Born,
     Child,
     Cleared,
     Died,
@@ -22,6 +23,7 @@ from procqueue.core.book import (
     Leaving,
     Life,
     Loaded,
+    Ordered,
     Overdue,
     OverMemory,
     Proved,
@@ -29,6 +31,8 @@ from procqueue.core.book import (
     Reason,
     Spent,
     StopSent,
+    Unborn,
+    Unfit,
     Worked,
     apply,
 )
@@ -108,6 +112,10 @@ class Master:
             case Fork(pool, index, generation) if not self.can_fork:
                 self.book = apply(self.book, ForkFailed(pool, self.now, DELAY_MAX, self.draw))
                 return f"no fork {pool}:{index}"
+            case Fork(pool, index, generation, template) if template:
+                child = Child(self._new_id(pool, index), pool, index, generation, self.now, awaits=template)
+                self.book = apply(self.book, Ordered(child))
+                return f"order {child.id} of {template}"
             case Fork(pool, index, generation):
                 child = Child(self._new_id(pool, index), pool, index, generation, self.now)
                 self.book = apply(self.book, Forked(child))
@@ -143,9 +151,13 @@ class Master:
             if isinstance(action, Stop):
                 assert not self.book.children[action.id].killed, f"{action} of one that is killed"
                 assert (Kill, action.id) not in self._told, f"{action} of one that is killed"
+            if isinstance(action, Fork) and action.template:
+                template = self.book.children[action.template]
+                assert template.life is Life.READY and template.generation == action.generation
         if self.wanted.phase is Phase.RUN:
             for pool in self.wanted.pools:
-                self._check_capacity(pool, decision)
+                if not pool.is_template:
+                    self._check_capacity(pool, decision)
 
     def _check_capacity(self, pool: Pool, decision: Decision) -> None:
         """Nobody who works is told to leave unless enough others go on working (law S9)."""
@@ -163,6 +175,10 @@ class Master:
             return
         for pool in self.wanted.pools:
             alive = [c for c in self.children(pool.name) if c.life is not Life.STOPPING]
+            if pool.is_template:
+                generations = [c.generation for c in alive]
+                assert len(generations) == len(set(generations)) <= 2, "two templates for one purpose"
+                continue
             assert len(alive) <= pool.count + (max(pool.surge, 1) if pool.count else 0), "too many"
             canaries = [c for c in alive if c.generation > self.book.proved.get(pool.name, c.generation)]
             assert len(canaries) <= 1, "more than one canary"
@@ -185,6 +201,21 @@ def loaded(id: str) -> Happening:
 def ready(id: str) -> Happening:
     """It says that it can work."""
     return lambda master: Ready(id, master.now)
+
+
+def born(id: str) -> Happening:
+    """Its template has forked it."""
+    return lambda master: Born(id, master.now)
+
+
+def unborn(id: str) -> Happening:
+    """Its template will not fork it."""
+    return lambda _: Unborn(id)
+
+
+def unfit(pool: str, generation: int) -> Happening:
+    """What the import of this generation left behind must not be shared."""
+    return lambda _: Unfit(pool, generation)
 
 
 def worked(id: str) -> Happening:
