@@ -24,6 +24,10 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
     for name, queue in document["queues"].items():
         yield ""
         yield from _queue(name, queue)
+    if notes := document.get("notes"):  # a master of an older version has none
+        yield ""
+        for note in notes:
+            yield from _wrapped(f"{note['about']}: {note['text']}", "")
     if document["problems"]:
         yield ""
         yield marked("problems", "bad")

@@ -1,108 +1,50 @@
 """The book of children: who is alive, how they stand, how their predecessors ended. No I/O, no clock.
 
-Events go in (`apply`), a new book comes out; plan.py reads it and decides. All moments are seconds of one
-monotonic clock. Tests write histories of events; a story from a production log becomes a test by pasting it.
+Events (events.py) go in (`apply`), a new book comes out; plan.py reads it and decides. Tests write histories
+of events; a story from a production log becomes a test by pasting it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from enum import StrEnum
 from typing import Any, assert_never
+
+from procqueue.core.events import (
+    UNCAUSED,
+    Born,
+    Child,
+    Cleared,
+    Died,
+    Disowned,
+    Event,
+    Forked,
+    ForkFailed,
+    Found,
+    KillSent,
+    Leaving,
+    Life,
+    Loaded,
+    Ordered,
+    Overdue,
+    OverMemory,
+    Proved,
+    Ready,
+    Reason,
+    Silent,
+    Spent,
+    StopSent,
+    Told,
+    Unborn,
+    Unfit,
+    Worked,
+)  # fmt: skip
+from procqueue.core.pulse import CALM, LOOP_WINDOW, Backoff, Pulse, after_failure
 
 #: A consumer that was ready for so long, or had finished a message, did not die of its start.
 READY_ENOUGH = 1.0
 #: A sibling that has been ready for so long ends the back-off of its pool.
 CALM_AFTER = 10.0
-#: So many uncaused deaths within so many seconds are a problem worth an exit code.
-LOOP_DEATHS, LOOP_WINDOW = 5, 60.0
-
-
-class Life(StrEnum):
-    """How a living child stands. The dead are not in the book."""
-
-    STARTING = "starting"
-    READY = "ready"
-    STOPPING = "stopping"
-
-
-class Reason(StrEnum):
-    """Why a child left, or is to leave (last_exit.reason)."""
-
-    MAX_MESSAGES = "max_messages"
-    MAX_AGE = "max_age"
-    MAX_MEMORY = "max_memory"
-    MEMORY_HARD = "memory_hard"
-    TIMEOUT = "timeout"
-    RELOAD = "reload"
-    SCALE = "scale"
-    STOP = "stop"
-    CRASH = "crash"
-    IMPORT_ERROR = "import_error"
-    START_TIMEOUT = "start_timeout"
-    DISOWNED = "disowned"
-    SILENT = "silent"  # the scheduler's loop stood still
-
-
-#: Deaths that are the fault of the child or its start; all others were asked for.
-UNCAUSED = frozenset({Reason.CRASH, Reason.IMPORT_ERROR, Reason.START_TIMEOUT})
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """One living child. `id` is unique for ever, `pool:index` is what people call it."""
-
-    id: str
-    pool: str
-    index: int
-    generation: int
-    started: float
-    life: Life = Life.STARTING
-    loaded: bool = False  # its code is imported: what it waits for now is not its fault
-    ready: float | None = None
-    worked: bool = False  # has finished a message
-    spent: Reason | None = None  # asks for its successor
-    overdue: bool = False  # a message of it has passed its last deadline
-    over_memory: bool = False  # above max_memory_hard
-    silent: bool = False  # its loop stands still
-    disowned: bool = False  # belongs to an identity of this host that is dead for ever
-    stop_by: float | None = None
-    leaving: Reason | None = None  # why it was told to go, or says that it goes
-    killed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """What failed starts say about the next. One that began before a failure belongs to the same round."""
-
-    rounds: int = 0
-    failed_at: float = float("-inf")
-    not_before: float = float("-inf")
-
-
-CALM = Backoff()
-
-
-@dataclass(frozen=True, slots=True)
-class Pulse:
-    """What deaths and refused forks of a pool say about its next start.
-
-    Each generation has its own back-off: broken new code must not delay the replacement of the old, nor the
-    repaired code wait for the broken.
-    """
-
-    starts: Mapping[int, Backoff] = field(default_factory=dict)  # generation → its children that never stood
-    forks: Backoff = CALM
-    deaths: tuple[float, ...] = ()  # uncaused ones of the last LOOP_WINDOW seconds
-
-    def start_at(self, generation: int) -> float:
-        """Return the moment from which a child of this generation may be started."""
-        return max(self.forks.not_before, self.starts.get(generation, CALM).not_before)
-
-    def loops(self, now: float) -> bool:
-        """True if the pool's children die too often to be called healthy."""
-        return sum(now - at < LOOP_WINDOW for at in self.deaths) >= LOOP_DEATHS
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,148 +54,19 @@ class Book:
     children: Mapping[str, Child] = field(default_factory=dict)
     pulses: Mapping[str, Pulse] = field(default_factory=dict)
     proved: Mapping[str, int] = field(default_factory=dict)  # pool → the newest generation that stood
+    unfit: frozenset[tuple[str, int]] = frozenset()  # templates that share what must not be
 
     def of(self, pool: str) -> list[Child]:
         """Return the living children of a pool, eldest first."""
         return sorted((c for c in self.children.values() if c.pool == pool), key=lambda c: (c.started, c.id))
 
+    def ordered_of(self, template: str) -> list[Child]:
+        """Return the children that a template is still to fork, eldest first."""
+        return sorted((c for c in self.children.values() if c.awaits == template), key=lambda c: c.started)
+
     def pulse(self, pool: str) -> Pulse:
         """Return the pulse of a pool; of one that never had a death, a fresh one."""
         return self.pulses.get(pool, Pulse())
-
-
-# Events: what happened. The process layer makes them, `apply` keeps the book.
-
-
-@dataclass(frozen=True, slots=True)
-class Forked:
-    """A child was made."""
-
-    child: Child
-
-
-@dataclass(frozen=True, slots=True)
-class ForkFailed:
-    """No child could be made: EAGAIN, ENOMEM, EMFILE."""
-
-    pool: str
-    at: float
-    delay_max: float
-    draw: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """The child has imported its application."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """The child says that it can work. One that was told to stop meanwhile stays stopping."""
-
-    id: str
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
-class Worked:
-    """The child has finished its first message."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """The child asks for its successor."""
-
-    id: str
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Leaving:
-    """The child says that it goes, and why."""
-
-    id: str
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Overdue:
-    """A message of the child has passed its last deadline."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class OverMemory:
-    """The child is above max_memory_hard."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """The child's loop stands still."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Disowned:
-    """The identity of this host under which the child works is dead for ever."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Cleared:
-    """What seemed overdue had ended when one looked again."""
-
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class StopSent:
-    """The child was told to finish and leave."""
-
-    id: str
-    reason: Reason
-    stop_by: float
-
-
-@dataclass(frozen=True, slots=True)
-class KillSent:
-    """SIGKILL is on its way."""
-
-    id: str
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Proved:
-    """A generation of a pool has stood the test."""
-
-    pool: str
-    generation: int
-
-
-@dataclass(frozen=True, slots=True)
-class Died:
-    """The child is dead and reaped. `draw` in [0, 1) spreads the restarts of many."""
-
-    id: str
-    at: float
-    reason: Reason
-    delay_max: float
-    draw: float = 0.0
-
-
-_Told = Loaded | Ready | Worked | Spent | Leaving | StopSent | KillSent
-_Found = Overdue | OverMemory | Silent | Disowned | Cleared
-Event = Forked | ForkFailed | _Told | _Found | Proved | Died
 
 
 def apply(book: Book, event: Event) -> Book:
@@ -261,8 +74,16 @@ def apply(book: Book, event: Event) -> Book:
     match event:
         case Forked(child):
             return _with_pulse(_with_child(book, child), child.pool, forks=CALM)
+        case Ordered(child):
+            return _with_child(book, child) if child.awaits in book.children else book
+        case Born(id, at):
+            return _born(book, id, at)
+        case Unborn(id):
+            return _without(book, lambda child: child.id == id and bool(child.awaits))
+        case Unfit(pool, generation):
+            return replace(book, unfit=book.unfit | {(pool, generation)})
         case ForkFailed(pool, at, delay_max, draw):
-            forks = _failed(book.pulse(pool).forks, at, at, delay_max, draw)
+            forks = after_failure(book.pulse(pool).forks, at, at, delay_max, draw)
             return _with_pulse(book, pool, forks=forks)
         case Proved(pool, generation):
             starts = {g: backoff for g, backoff in book.pulse(pool).starts.items() if g >= generation}
@@ -281,7 +102,7 @@ def apply(book: Book, event: Event) -> Book:
             return changed
 
 
-def _changed(child: Child, event: _Told | _Found) -> Child:
+def _changed(child: Child, event: Told | Found) -> Child:
     match event:
         case Loaded():
             return replace(child, loaded=True)
@@ -302,7 +123,7 @@ def _changed(child: Child, event: _Told | _Found) -> Child:
             return _looked_at(child, event)
 
 
-def _looked_at(child: Child, event: _Found) -> Child:
+def _looked_at(child: Child, event: Found) -> Child:
     match event:
         case Overdue():
             return replace(child, overdue=True)
@@ -318,6 +139,20 @@ def _looked_at(child: Child, event: _Found) -> Child:
             assert_never(event)
 
 
+def _born(book: Book, id: str, at: float) -> Book:
+    child = book.children.get(id)
+    if child is None or not child.awaits:
+        return book
+    template = book.children[child.awaits]
+    changed = _with_child(book, replace(template, answered=at))
+    changed = _with_child(changed, replace(child, awaits="", started=at))
+    return _with_pulse(changed, child.pool, forks=CALM)
+
+
+def _without(book: Book, gone: Callable[[Child], bool]) -> Book:
+    return replace(book, children={id: child for id, child in book.children.items() if not gone(child)})
+
+
 def _buried(book: Book, event: Died) -> Book:
     child = book.children.get(event.id)
     if child is None:
@@ -328,15 +163,16 @@ def _buried(book: Book, event: Died) -> Book:
         deaths = (*(at for at in deaths if event.at - at < LOOP_WINDOW), event.at)
     if _failed_to_start(book, child, event):
         starts = _with_failed_start(starts, child, event)
-    rest = {id: other for id, other in book.children.items() if id != child.id}
-    return _with_pulse(replace(book, children=rest), child.pool, starts=starts, deaths=deaths)
+    # What was ordered of a dead template comes never; it is nobody's failure.
+    rest = _without(book, lambda other: child.id in (other.id, other.awaits))
+    return _with_pulse(rest, child.pool, starts=starts, deaths=deaths)
 
 
 def _with_failed_start(starts: Mapping[int, Backoff], child: Child, event: Died) -> Mapping[int, Backoff]:
     failed = starts.get(child.generation, CALM)
     return {
         **starts,
-        child.generation: _failed(failed, child.started, event.at, event.delay_max, event.draw),
+        child.generation: after_failure(failed, child.started, event.at, event.delay_max, event.draw),
     }
 
 
@@ -360,13 +196,6 @@ def _calmed(book: Book, pool: str, now: float) -> Mapping[int, Backoff]:
         if child.generation in stood and child.ready is not None and now - child.ready >= CALM_AFTER:
             stood[child.generation] = max(stood[child.generation], child.ready)
     return {g: backoff for g, backoff in book.pulse(pool).starts.items() if stood[g] <= backoff.failed_at}
-
-
-def _failed(backoff: Backoff, began: float, at: float, delay_max: float, draw: float) -> Backoff:
-    # Ten consumers that fail together failed once: the delay grows with the rounds, not with the consumers.
-    rounds = backoff.rounds + 1 if began > backoff.failed_at else max(backoff.rounds, 1)
-    delay = min(2.0 ** min(rounds - 1, 30), delay_max) * (1 + 0.2 * draw)
-    return Backoff(rounds, at, max(backoff.not_before, at + delay))
 
 
 def _with_child(book: Book, child: Child) -> Book:

@@ -12,17 +12,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from procqueue.core.book import Book, Child, Life, Pulse, Reason
+from procqueue.core.book import Book
+from procqueue.core.events import Child, Life, Reason
 
 #: After a soft stop of the whole, the child that leaves last gets so long to settle what the others left.
 LAST_GRACE = 10.0
+#: A template forks within milliseconds. One that has not carried out any order for so long is stuck.
+ORDER_PATIENCE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """What is wanted of one kind of child: the consumers of a queue, or the scheduler.
+    """What is wanted of one kind of child: the consumers of a queue, the scheduler, or templates.
 
-    `last`: it is needed until all others are gone. Times are seconds.
+    `last`: it is needed until all others are gone. `template`: the pool of templates that fork its children,
+    "" for none; `insists`: also unfit ones. `is_template`: its children fork those of other pools; there is
+    one of each generation of which a child may be wanted, whatever `count` says. Times are seconds.
     """
 
     name: str
@@ -33,6 +38,9 @@ class Pool:
     start_seconds: float = 1.0
     grace: float = 25.0
     last: bool = False
+    template: str = ""
+    insists: bool = False
+    is_template: bool = False
 
 
 class Phase(StrEnum):
@@ -53,11 +61,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Fork:
-    """Make a child."""
+    """Make a child; `template`: the id of the one that is to fork it, "" for the master itself."""
 
     pool: str
     index: int
     generation: int
+    template: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,9 @@ def decide(wanted: Wanted, book: Book, now: float) -> Decision:
     for pool in wanted.pools:
         kills = list(_kills(pool, book, now))
         actions += kills
-        if wanted.phase is Phase.RUN or (pool.last and others_left):
+        if pool.is_template and wanted.phase is Phase.RUN:
+            actions += _templates(pool, wanted, book, now)
+        elif wanted.phase is Phase.RUN or (pool.last and others_left):
             actions += _running(pool, book, now, {kill.id for kill in kills})
         elif pool.last:
             actions += _stops(pool, book, Reason.STOP, now + LAST_GRACE)
@@ -154,14 +165,67 @@ def _kills(pool: Pool, book: Book, now: float) -> Iterator[Kill]:
             yield Kill(child.id, Reason.SILENT)
         elif child.stop_by is not None and now >= child.stop_by:
             yield Kill(child.id, child.leaving or Reason.STOP)
-        elif _start_deadline(pool, child) <= now:
+        elif _deadline(pool, child, book) <= now:
             yield Kill(child.id, Reason.START_TIMEOUT)
 
 
-def _start_deadline(pool: Pool, child: Child) -> float:
-    if child.life is not Life.STARTING or child.loaded or not pool.start_timeout:
-        return float("inf")
-    return child.started + pool.start_timeout
+def _deadline(pool: Pool, child: Child, book: Book) -> float:
+    """Return when a child is late with its start or, being a template, with what was ordered of it."""
+    late = float("inf")
+    # A consumer that has its code may wait for the store. A template waits for nobody.
+    if child.life is Life.STARTING and not child.awaits and (pool.is_template or not child.loaded):
+        late = child.started + (pool.start_timeout or late)
+    if pool.is_template and (orders := book.ordered_of(child.id)):
+        late = min(late, max(orders[0].started, child.answered) + ORDER_PATIENCE)
+    return late
+
+
+# Templates (law S3).
+
+
+def _templates(pool: Pool, wanted: Wanted, book: Book, now: float) -> Iterator[Fork | Stop]:
+    """Have one template of each generation that is needed. Whoever dies is replaced, its children live on."""
+    needed = _generations(pool, wanted, book)
+    alive = [c for c in book.of(pool.name) if c.life is not Life.STOPPING]
+    for generation in sorted(needed - {c.generation for c in alive}):
+        if now >= book.pulse(pool.name).start_at(generation):
+            yield Fork(pool.name, 0, generation)
+    for child in book.of(pool.name):
+        if child.stop_by is None and not child.killed:
+            if child.life is Life.STOPPING:
+                yield Stop(child.id, child.leaving or Reason.STOP, now + pool.grace)
+            elif child.generation not in needed:
+                why = Reason.SCALE if child.generation == pool.generation else Reason.RELOAD
+                yield Stop(child.id, why, now + pool.grace)
+
+
+def _generations(template: Pool, wanted: Wanted, book: Book) -> set[int]:
+    """Return the generations that are forked of: the old one too, until the new one is proved."""
+    found: set[int] = set()
+    for pool in wanted.pools:
+        if pool.template == template.name and pool.count:
+            both = {pool.generation, book.proved.get(pool.name, pool.generation)}
+            found |= {g for g in both if not _does_without(pool, g, book)}
+    return found
+
+
+def _does_without(pool: Pool, generation: int, book: Book) -> bool:
+    """True if the children of this generation import the application themselves."""
+    return not pool.template or (not pool.insists and (pool.template, generation) in book.unfit)
+
+
+def _maker(pool: Pool, generation: int, book: Book, now: float) -> str | None:
+    """Return who forks a child now: a template, "" for the master itself, None for nobody yet.
+
+    While a template is being made, one waits for it: it began its import sooner than the child would begin
+    its own, so the child is ready sooner; and what the template cannot import, the child cannot either.
+    """
+    if now < book.pulse(pool.name).start_at(generation):
+        return None
+    if _does_without(pool, generation, book):
+        return ""
+    fit = [c for c in book.of(pool.template) if c.generation == generation and c.life is Life.READY]
+    return fit[0].id if fit else None
 
 
 def _stops(pool: Pool, book: Book, reason: Reason, stop_by: float) -> list[Stop]:
@@ -209,7 +273,7 @@ def _running(pool: Pool, book: Book, now: float, doomed: set[str]) -> Iterator[A
             # What it holds is another host's by now: nothing is gained by waiting for its successor.
             yield Stop(child.id, Reason.DISOWNED, now + pool.grace)
     yield from _surplus(pool, roster, now, doomed)
-    yield from _missing(pool, roster, book.pulse(pool.name), now)
+    yield from _missing(pool, roster, book, now)
 
 
 def _has_stood(pool: Pool, book: Book, now: float) -> bool:
@@ -259,23 +323,25 @@ def _why(pool: Pool, child: Child) -> Reason:
     return Reason.SCALE if child.generation == pool.generation else Reason.RELOAD
 
 
-def _missing(pool: Pool, roster: _Roster, pulse: Pulse, now: float) -> Iterator[Fork]:
+def _missing(pool: Pool, roster: _Roster, book: Book, now: float) -> Iterator[Fork]:
     """Fill up to the count from the trusted generation, then bring a canary, then successors."""
-    trusted = now >= pulse.start_at(roster.trusted)
+    maker = _maker(pool, roster.trusted, book, now)
     absent = pool.count - len(roster.staff)
-    if trusted:
+    if maker is not None:
         for index in _free({c.index for c in roster.staff}, absent):
-            yield Fork(pool.name, index, roster.trusted)
+            yield Fork(pool.name, index, roster.trusted, maker)
     extra = max(0, -absent)
     canaries = len(roster.canaries)
-    if _wants_canary(pool, roster, extra) and now >= pulse.start_at(pool.generation):
+    if _wants_canary(pool, roster, extra):
         # Also beside empty places: if the trusted generation cannot start, only the new one helps.
-        yield Fork(pool.name, 0, pool.generation)
-        canaries = 1
-    if trusted and absent <= 0:
+        makes_canary = _maker(pool, pool.generation, book, now)
+        if makes_canary is not None:
+            yield Fork(pool.name, 0, pool.generation, makes_canary)
+            canaries = 1
+    if maker is not None and absent <= 0:
         successors = min(pool.surge - extra - canaries, len(roster.old) - extra)
         for index in _free({c.index for c in roster.young}, successors):
-            yield Fork(pool.name, index, roster.trusted)
+            yield Fork(pool.name, index, roster.trusted, maker)
 
 
 def _wants_canary(pool: Pool, roster: _Roster, extra: int) -> bool:
@@ -299,12 +365,19 @@ def _wake_at(wanted: Wanted, strangers: list[Pool], book: Book, now: float) -> f
     for pool in (*wanted.pools, *strangers):
         for child in book.of(pool.name):
             if not child.killed:
-                moments.append(_start_deadline(pool, child))
+                moments.append(_deadline(pool, child, book))
                 moments += [] if child.stop_by is None else [child.stop_by]
     for pool in wanted.pools:
         if wanted.phase is Phase.RUN or pool.last:
-            proved = book.proved.get(pool.name, pool.generation)
-            moments += [book.pulse(pool.name).start_at(g) for g in {proved, pool.generation}]
-            moments += _trials(pool, book) if book.proved.get(pool.name) != pool.generation else []
+            moments += _start_moments(pool, wanted, book)
     later = [at for at in moments if now < at < float("inf")]
     return min(later) if later else None
+
+
+def _start_moments(pool: Pool, wanted: Wanted, book: Book) -> list[float]:
+    pulse = book.pulse(pool.name)
+    if pool.is_template:
+        return [pulse.start_at(g) for g in _generations(pool, wanted, book)]
+    proved = book.proved.get(pool.name)
+    trials = list(_trials(pool, book)) if proved != pool.generation else []
+    return [pulse.start_at(g) for g in {proved or pool.generation, pool.generation}] + trials

@@ -37,9 +37,9 @@ def die_with_parent(signum: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, signum)
 
 
-def become_subreaper() -> None:
-    """Become the parent of all orphaned descendants."""
-    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+def become_subreaper(yes: bool = True) -> None:
+    """Become the parent of all orphaned descendants, or be it no longer."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, int(yes))
 
 
 def thread_count() -> int:

@@ -15,7 +15,7 @@ from procqueue.process.master import Master
 from procqueue.process.statedir import open_state_dir
 
 #: Imported once in the master, so that its children share the pages; a driver's client only if it is used.
-_BEFORE_FORK = ("procqueue.process.consumer.main", "procqueue.process.scheduler", "procqueue.process.status")
+_BEFORE_FORK = ("procqueue.process.template", "procqueue.process.scheduler", "procqueue.process.status")
 _DRIVERS = {
     "sqlite": "procqueue.drivers.sqlite.driver",
     "redis": "procqueue.drivers.redis.driver",

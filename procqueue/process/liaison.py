@@ -19,9 +19,7 @@ from procqueue.process.log import Log
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.reclaim import Death
 from procqueue.process.statedir import Survivor
-
-#: The pool of the scheduler; no queue can have this name.
-SCHEDULER = "@scheduler"
+from procqueue.process.wishes import SCHEDULER
 
 
 class Liaison:
@@ -55,7 +53,8 @@ class Liaison:
     def brief(self) -> None:
         """Tell a fresh scheduler everything."""
         for kept in self._consumers():
-            self.born(kept)
+            if not kept.awaits:
+                self.born(kept)
         for death in list(self._deaths.values()):
             self.died(death)
 
@@ -66,7 +65,7 @@ class Liaison:
         self.brief()
 
     def _consumers(self) -> list[Kept]:
-        return [kept for kept in self._nursery.kept.values() if kept.pool != SCHEDULER]
+        return [kept for kept in self._nursery.kept.values() if kept.is_consumer]
 
     def _tell(self, what: str, **facts: Any) -> None:
         for kept in self._nursery.kept.values():

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from procqueue.core.book import Book, Event, Overdue, OverMemory, Silent
+from procqueue.core.book import Book
+from procqueue.core.events import Event, Overdue, OverMemory, Silent
 from procqueue.core.settings.model import QueueSettings
 from procqueue.core.watch import Watch, scheduler_patience
 from procqueue.process.nursery import Kept, Nursery
+from procqueue.process.wishes import SCHEDULER
 
 _LOOK_EVERY = 1.0
 
@@ -59,7 +61,7 @@ class Lookout:
 
     def _look_at_schedulers(self, book: Book, now: float) -> Iterator[Event]:
         """See who stands still. After a sleep of our own the watch begins anew."""
-        schedulers = [kept for kept in self._nursery.kept.values() if not kept.queues]
+        schedulers = [kept for kept in self._nursery.kept.values() if kept.pool == SCHEDULER]
         if schedulers:
             self.soon(now)
         if now < self._beats_at:

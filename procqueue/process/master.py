@@ -2,7 +2,7 @@
 
 It forks and reaps, and decides nothing itself: core/plan.py does. It never imports the application, never
 opens a driver, never blocks, and has one thread. It wakes on signals, deaths (pidfds), lifelines and the
-control socket, else sleeps to the next deadline. How a child is made and ended: nursery.py.
+control socket, else sleeps to the next deadline. How a child is made: births.py; how it ends: nursery.py.
 """
 
 from __future__ import annotations
@@ -13,24 +13,29 @@ import secrets
 import selectors
 import signal
 import time
+from collections.abc import Callable
 from typing import Any
 
-from procqueue.core import book as events
-from procqueue.core.book import Book, Child, Life, Reason, apply
+from procqueue.core import events
+from procqueue.core.book import Book, apply
+from procqueue.core.events import Child, Life, Reason
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
-from procqueue.core.plan import Decision, Fork, Kill, Phase, Pool, Prove, Stop, Wanted, decide
+from procqueue.core.plan import Decision, Fork, Kill, Phase, Prove, Stop, Wanted, decide
 from procqueue.core.settings.model import QueueSettings, Settings
-from procqueue.process import kernel
+from procqueue.process import kernel, wishes
+from procqueue.process.births import Births
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.control import Client, Control
-from procqueue.process.liaison import SCHEDULER, Adoption, Liaison
+from procqueue.process.liaison import Adoption, Liaison
 from procqueue.process.log import Log
 from procqueue.process.lookout import Lookout
 from procqueue.process.news import LastExit, News
 from procqueue.process.nursery import Kept, Nursery, cause_of, reason_of
 from procqueue.process.reclaim import Death
 from procqueue.process.statedir import StateDir, leave_state_dir, renew_host, survivors
+from procqueue.process.templates import Templates, is_template
+from procqueue.process.wishes import SCHEDULER
 
 #: Two signals closer than this are one: systemd and terminals send theirs from two sides.
 _SECOND_SIGNAL = 0.2
@@ -53,6 +58,7 @@ class Master:
         self.started = time.monotonic()
         self.started_wall = time.time()
         self.phase = Phase.RUN
+        self.generation = 1
         self.book = Book()
         self.news = News(log)
         self.nursery = Nursery(state.boards, kernel.raise_descriptor_limit())
@@ -63,7 +69,8 @@ class Master:
         self._session = secrets.token_hex(3)
         self._number = 0
         self._selector = selectors.DefaultSelector()
-        self._poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._births = Births(settings, queues, state, self.nursery, burst)
+        self.templates = Templates(self)
         self._control = Control(state.socket, settings.master.socket_mode, self._selector, self._answer)
         self._liaison = Liaison(self.nursery, self._log)
         self._adoption = Adoption(self._selector, self._liaison, self._log)
@@ -104,94 +111,71 @@ class Master:
 
     def wanted(self) -> Wanted:
         """Return what the configuration and the control verbs want."""
-        grace = self.settings.master.grace
-        pools = [
-            Pool(
-                name,
-                queue.processes,
-                surge=queue.surge,
-                start_timeout=queue.start_timeout,
-                start_seconds=queue.start_seconds,
-                grace=queue.effective_grace(grace),
-            )
-            for name, queue in self.queues.items()
-        ]
-        return Wanted((*pools, Pool(SCHEDULER, 1, surge=0, start_timeout=0.0, last=True)), self.phase)
+        # A burst needs a consumer once: a template would only be one process more.
+        preloads = self._burst is None
+        return wishes.wanted(self.settings, self.queues, self.phase, self.generation, preloads=preloads)
 
     def _carry_out(self, action: Fork | Stop | Kill | Prove) -> None:
         match action:
-            case Fork(pool, index, generation):
-                self._fork(pool, index, generation)
+            case Fork():
+                self._fork(action)
             case Stop(id, reason, stop_by):
                 self.nursery.stop(self.nursery.kept[id])
-                self._note(events.StopSent(id, reason, stop_by))
+                self.note(events.StopSent(id, reason, stop_by))
             case Kill(id, reason):
                 self._kill(self.nursery.kept[id], reason)
             case Prove(pool, generation):
-                self._note(events.Proved(pool, generation))
+                self.note(events.Proved(pool, generation))
 
-    def _note(self, event: events.Event) -> None:
+    def note(self, event: events.Event) -> None:
+        """Let the book know what happened."""
         self.book = apply(self.book, event)
 
-    def _fork(self, pool: str, index: int, generation: int) -> None:
+    def _fork(self, fork: Fork) -> None:
         self._number += 1
         id = f"{self.state.host}.{self._session}.{self._number}"
-        now = time.monotonic()
+        child = Child(id, fork.pool, fork.index, fork.generation, time.monotonic(), awaits=fork.template)
         try:
-            if pool == SCHEDULER:
-                kept = self._fork_scheduler(id)
-            else:
-                kept = self._fork_consumer(id, pool, index, generation)
+            kept = self._births.make(id, fork)
         except OSError as error:
-            self.news.problem(pool, f"cannot fork: {error.strerror}; retried with back-off")
-            self._note(events.ForkFailed(pool, now, self._delay_max(pool), random.random()))
+            self.fork_failed(fork.pool, str(error.strerror))
             return
-        self._note(events.Forked(Child(id, pool, index, generation, now)))
+        if fork.template:
+            self.note(events.Ordered(child))
+            self.templates.order(kept)
+        else:
+            self.note(events.Forked(child))
+            self.watch(kept)
+
+    def watch(self, kept: Kept) -> None:
+        """Attend to a child that is there now, and let the scheduler know of it."""
         self._selector.register(kept.pidfd, selectors.EVENT_READ, lambda: self._bury(kept))
         self._selector.register(kept.lifeline, selectors.EVENT_READ, lambda: self._hear(kept))
         self._log.debug("forked", name=kept.name, pid=kept.pid)
-        if pool == SCHEDULER:
+        if kept.pool == SCHEDULER:
             self._liaison.brief()
-            self._lookout.soon(now)
-        else:
+            self._lookout.soon(time.monotonic())
+        elif kept.is_consumer:
             self._liaison.born(kept)
 
-    def _fork_consumer(self, id: str, pool: str, index: int, generation: int) -> Kept:
-        from procqueue.process.consumer.main import Consumer, Identity
-
-        queue = self.queues[pool]
-        identity = Identity(id, self.state.host, pool, index, generation)
-        return self.nursery.fork(
-            id, pool, index, queue.serves,
-            lambda lifeline: Consumer(
-                self.settings, queue, identity, self.state.boards, lifeline, self._poke, self._burst
-            ).run(),
-            parent_death=signal.SIGTERM, keep=(self._poke,),
-        )  # fmt: skip
-
-    def _fork_scheduler(self, id: str) -> Kept:
-        from procqueue.process.scheduler import Scheduler
-
-        return self.nursery.fork(
-            id, SCHEDULER, 0, (),
-            lambda lifeline: Scheduler(
-                self.settings, id, self.state.host, self.state.boards, lifeline, self._poke
-            ).run(),
-            parent_death=None, keep=(self._poke,),
-        )  # fmt: skip
+    def fork_failed(self, pool: str, why: str) -> None:
+        """Note that no child could be made."""
+        self.news.problem(pool, f"cannot fork: {why}; retried with back-off")
+        delay_max = self._delay_max(pool)
+        self.note(events.ForkFailed(pool, time.monotonic(), delay_max, random.random()))
 
     def _kill(self, kept: Kept, reason: Reason) -> None:
         if reason is Reason.TIMEOUT:
             if not self.nursery.kill_if_overdue(kept):
-                self._note(events.Cleared(kept.id))
+                self.note(events.Cleared(kept.id))
                 return
             kept.detail = {"limit": "handle_timeout + kill_after"}
         else:
             if reason is Reason.MEMORY_HARD:
                 kept.detail["limit"] = self.queues[kept.pool].max_memory_hard
             self.nursery.kill(kept)
-        self._note(events.KillSent(kept.id, reason))
-        if kept.pool != SCHEDULER and self.phase is not Phase.RUN:
+        self.note(events.KillSent(kept.id, reason))
+        if kept.is_consumer and self.phase is not Phase.RUN:
             self.news.killed.append(kept.name)
         self._log.warning("killed", name=kept.name, pid=kept.pid, reason=reason)
 
@@ -211,7 +195,7 @@ class Master:
         now = time.monotonic()
         if now >= self._lookout.at:
             for event in self._lookout.look(self.book, now):
-                self._note(event)
+                self.note(event)
         if now >= self._adoption.until:
             self._adoption.kill_late()
 
@@ -248,8 +232,12 @@ class Master:
         self._log.info("stopping", how="now" if self.phase is Phase.KILL else "soft")
 
     def _hear(self, kept: Kept) -> None:
-        hear = self._hear_scheduler if kept.pool == SCHEDULER else self._hear_child
-        for message in kept.lifeline.hear():
+        hear: Callable[[Kept, dict[str, Any]], None] = self._hear_child
+        if kept.pool == SCHEDULER:
+            hear = self._hear_scheduler
+        elif is_template(kept):
+            hear = self.templates.hear
+        for message in kept.lifeline.hear(most_fds=1 if is_template(kept) else 0):
             try:
                 hear(kept, message)
             except (KeyError, ValueError, TypeError):  # user code may write there too
@@ -260,17 +248,17 @@ class Master:
     def _hear_child(self, kept: Kept, message: dict[str, Any]) -> None:
         match message["say"]:
             case "loaded":
-                self._note(events.Loaded(kept.id))
+                self.note(events.Loaded(kept.id))
             case "ready":
-                self._note(events.Ready(kept.id, time.monotonic()))
+                self.note(events.Ready(kept.id, time.monotonic()))
                 self._lookout.soon(time.monotonic())
                 self._note_ready(kept)
             case "worked":
-                self._note(events.Worked(kept.id))
+                self.note(events.Worked(kept.id))
             case "spent":
-                self._note(events.Spent(kept.id, Reason(message["reason"])))
+                self.note(events.Spent(kept.id, Reason(message["reason"])))
             case "leaving":
-                self._note(events.Leaving(kept.id, Reason(message["reason"])))
+                self.note(events.Leaving(kept.id, Reason(message["reason"])))
             case "bad_run":
                 self._ended_badly = True
             case "finished":
@@ -311,12 +299,13 @@ class Master:
         except OSError as error:  # the next master will be told what this one was
             self.news.problem("state_dir", f"cannot write a new identity: {error.strerror}")
         self._log.warning("new_identity", lost=lost, host=self.state.host, why="others declared it dead")
-        for id in self.book.children:
-            self._note(events.Disowned(id))
+        for kept in self.nursery.kept.values():
+            if not is_template(kept):  # those work for nobody: each order says for whom
+                self.note(events.Disowned(kept.id))
 
     def _note_ready(self, kept: Kept) -> None:
         self._log.debug("ready", name=kept.name, pid=kept.pid)
-        if kept.pool != SCHEDULER:
+        if kept.is_consumer:
             self.news.solved(kept.pool)
         if not self.was_ready and all(self.ready_of(name) >= q.processes for name, q in self.queues.items()):
             self.was_ready = True
@@ -337,8 +326,10 @@ class Master:
         child = self.book.children[kept.id]
         exited = self.nursery.bury(kept)
         reason = reason_of(exited, child.leaving, child.killed)
+        if is_template(kept):
+            self.templates.bury(kept, child, reason, exited)
         draw = random.random()
-        self._note(events.Died(kept.id, time.monotonic(), reason, self._delay_max(kept.pool), draw))
+        self.note(events.Died(kept.id, time.monotonic(), reason, self._delay_max(kept.pool), draw))
         last = LastExit(reason, exited.code, exited.signal, time.time(), kept.error)
         self.news.last_exits[kept.name] = last
         if self.phase is Phase.RUN:
@@ -354,7 +345,7 @@ class Master:
             )
         else:
             self._log.info("left", name=kept.name, pid=kept.pid, reason=reason)
-        if kept.pool != SCHEDULER:
+        if kept.is_consumer:
             detail = {**kept.detail, **exited.facts()}
             cause = cause_of(reason, child.killed)
             self._liaison.died(Death(kept.id, kept.queues, cause, kept.overdue, detail))
@@ -386,4 +377,6 @@ class Master:
             self._selector.unregister(fd)
 
     def _delay_max(self, pool: str) -> float:
-        return self.queues[pool].restart_delay_max if pool in self.queues else 5.0
+        forks_for = wishes.queues_by_template(self.settings, self.queues).get(pool, [pool])
+        limits = [self.queues[name].restart_delay_max for name in forks_for if name in self.queues]
+        return min(limits, default=5.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from procqueue.process.log import Log
@@ -27,6 +28,7 @@ class News:
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     counts_at: float = 0.0
     problems: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since)
+    notes: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since): no problems
     last_exits: dict[str, LastExit] = field(default_factory=dict)
     restarts: dict[str, int] = field(default_factory=dict)
     killed: list[str] = field(default_factory=list)  # names, while stopping
@@ -38,6 +40,12 @@ class News:
         if known is None or known[0] != text:
             self.log.warning("problem", about=about, text=text)
             self.problems[about] = (text, time.time())
+
+    def note(self, abouts: Sequence[str], text: str) -> None:
+        """Note what is as it should be, but not as one may expect; say it once."""
+        if any(self.notes.get(about, ("",))[0] != text for about in abouts):
+            self.log.warning("note", about=",".join(abouts), text=text)
+        self.notes.update({about: (text, time.time()) for about in abouts})
 
     def solved(self, about: str) -> None:
         """Note that a problem is none any more."""

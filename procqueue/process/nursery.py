@@ -14,14 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from procqueue.core.book import UNCAUSED, Reason
+from procqueue.core.events import UNCAUSED, Reason
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
 from procqueue.process import kernel
 from procqueue.process.board import Board, NoBoard
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.reclaim import board_path
-from procqueue.process.spawn import fork_child
+from procqueue.process.spawn import fork_child, own_group
 
 #: How long a process may take to stand still before we take it to be stuck in the kernel.
 _STOP_SECONDS = 0.1
@@ -39,10 +39,17 @@ class Kept:
     lifeline: Lifeline
     queues: tuple[str, ...] = ()
     start_time: int | None = None
+    awaits: str = ""  # the template that is still to fork it: until then there is no process
+    their_end: Lifeline | None = None  # of the lifeline, as long as it is not on its way to the template
     board: Board | None = None
     overdue: int | None = None  # the ticket whose deadline was enforced
     detail: dict[str, Any] = field(default_factory=dict)  # why it died, for people
     error: str = ""  # what it said of its own failure
+
+    @property
+    def is_consumer(self) -> bool:
+        """True for those that handle messages."""
+        return not self.pool.startswith("@")
 
     @property
     def name(self) -> str:
@@ -60,6 +67,10 @@ class Exited:
     def facts(self) -> dict[str, Any]:
         """Return the one that is set, for records and lines."""
         return {"signal": self.signal} if self.signal else {"exit_code": self.code}
+
+    def words(self) -> str:
+        """Return the one that is set, for a sentence."""
+        return f"signal {self.signal}" if self.signal else f"exit code {self.code}"
 
 
 class Nursery:
@@ -82,14 +93,29 @@ class Nursery:
         *,
         parent_death: int | None,
         keep: tuple[int, ...],
+        runs_user_code: bool = True,
     ) -> Kept:
         """Make a child. Raises OSError where none can be made."""
-        limits = self._descriptors if queues else None
+        limits = self._descriptors if runs_user_code else None
         born = fork_child(body, parent_death=parent_death, keep=keep, descriptors=limits)
         started = kernel.start_time_of(born.pid)
         kept = Kept(id, pool, index, born.pid, born.pidfd, born.lifeline, queues, started)
         self.kept[id] = kept
         return kept
+
+    def born(self, kept: Kept, pid: int, pidfd: int) -> None:
+        """Note that the template has forked what was ordered of it."""
+        kept.pid, kept.pidfd, kept.start_time, kept.awaits = pid, pidfd, kernel.start_time_of(pid), ""
+        own_group(pid)
+        self.sweep()  # it may have waited for this
+
+    def unborn(self, kept: Kept) -> None:
+        """Forget a child that was ordered and will never be. One on its way sees the end of its lifeline."""
+        del self.kept[kept.id]
+        kept.lifeline.close()
+        if kept.their_end is not None:
+            kept.their_end.close()
+        self.sweep()  # it may have waited for this
 
     def board(self, kept: Kept) -> Board | None:
         """Return the board of a consumer or the scheduler, None as long as it has none."""
@@ -110,12 +136,14 @@ class Nursery:
         CONT, because a stopped process hears nothing.
         """
         kept.lifeline.say("stop")
-        kernel.send(kept.pid, signal.SIGTERM)
-        kernel.send(kept.pid, signal.SIGCONT)
+        if not kept.awaits:
+            kernel.send(kept.pid, signal.SIGTERM)
+            kernel.send(kept.pid, signal.SIGCONT)
 
     def kill(self, kept: Kept) -> None:
         """End it with everything that descends from it."""
-        kernel.kill_tree(kept.pid)
+        if not kept.awaits:
+            kernel.kill_tree(kept.pid)
 
     def kill_if_overdue(self, kept: Kept) -> bool:
         """Stop, look, kill: end it only if the message is still running once the process stands still.
@@ -152,7 +180,12 @@ class Nursery:
         return Exited(None, _name_of(result.si_status))
 
     def sweep(self) -> None:
-        """Kill the orphans that dead children left to us, and reap all of them (we are their subreaper)."""
+        """Kill the orphans that dead children left to us, and reap all of them (we are their subreaper).
+
+        Not while a template carries out an order: a child that nobody knows may be the one that was ordered.
+        """
+        if any(kept.awaits for kept in self.kept.values()):
+            return
         ours = {kept.pid for kept in self.kept.values()} | self._strangers
         for pid in kernel.children_of(os.getpid()):
             if pid not in ours:

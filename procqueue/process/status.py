@@ -7,8 +7,9 @@ import time
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from procqueue.core.book import Book, Child, Life, Reason
-from procqueue.core.plan import Phase
+from procqueue.core.book import Book
+from procqueue.core.events import Child, Life, Reason
+from procqueue.core.plan import Phase, Wanted
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.units import format_seconds
 from procqueue.process import kernel
@@ -16,6 +17,8 @@ from procqueue.process.board import Board, Doing
 from procqueue.process.news import LastExit, News
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.statedir import StateDir
+from procqueue.process.templates import Templates, is_template
+from procqueue.process.wishes import SCHEDULER
 
 #: The counters of a queue that people see.
 _COUNTS = ("inbox", "waiting", "delayed", "reserved", "timeout", "failed")
@@ -33,10 +36,15 @@ class Master(Protocol):
     book: Book
     news: News
     nursery: Nursery
+    templates: Templates
+    generation: int
     was_ready: bool
 
     def ready_of(self, pool: str) -> int:
         """Return how many children of a pool can work."""
+
+    def wanted(self) -> Wanted:
+        """Return what the configuration and the control verbs want."""
 
 
 def status(master: Master) -> dict[str, Any]:
@@ -47,7 +55,14 @@ def status(master: Master) -> dict[str, Any]:
         "v": 1,
         "master": _master(master, now),
         "scheduler": _scheduler(master, now),
+        "templates": [
+            _template(master, kept, now) for kept in master.nursery.kept.values() if is_template(kept)
+        ],
         "problems": _problems(master, now),
+        "notes": [
+            {"about": about, "text": text, "since": _moment(since)}
+            for about, (text, since) in master.news.notes.items()
+        ],
         "counts_at": _moment(master.news.counts_at) if master.news.counts_at else None,
         "queues": queues,
         "processes": {},
@@ -60,12 +75,29 @@ def _problems(master: Master, now: float) -> list[dict[str, Any]]:
         {"about": about, "text": text, "since": _moment(since)}
         for about, (text, since) in master.news.problems.items()
     ]
-    for pool in master.queues:
-        if master.book.pulse(pool).loops(now):
-            first = time.time() - (now - master.book.pulse(pool).deaths[0])
+    for pool in master.wanted().pools:
+        if master.book.pulse(pool.name).loops(now) and pool.name != SCHEDULER:
+            first = time.time() - (now - master.book.pulse(pool.name).deaths[0])
+            about = pool.name
             text = "its consumers die again and again; last_exit says how"
-            told.append({"about": pool, "text": text, "since": _moment(first)})
+            if pool.is_template:
+                about = pool.name[1:]
+                text = "this template dies again and again: while it is away, no consumer can be replaced"
+            told.append({"about": about, "text": text, "since": _moment(first)})
     return told
+
+
+def _template(master: Master, kept: Kept, now: float) -> dict[str, Any]:
+    child = master.book.children[kept.id]
+    return {
+        "name": kept.name,
+        "pid": kept.pid,
+        "state": child.life.value,
+        "generation": child.generation,
+        "uptime": round(now - child.started, 3),
+        "rss": kernel.resident_bytes_of(kept.pid),
+        "queues": master.templates.queues_of(kept),
+    }
 
 
 def _master(master: Master, now: float) -> dict[str, Any]:
@@ -79,7 +111,7 @@ def _master(master: Master, now: float) -> dict[str, Any]:
     return {
         "pid": os.getpid(),
         "state": state,
-        "generation": 1,
+        "generation": master.generation,
         "uptime": round(now - master.started, 3),
         "config": master.settings.file,
         "version": __version__,
@@ -106,8 +138,6 @@ def _file_newer(master: Master) -> bool:
 
 
 def _scheduler(master: Master, now: float) -> dict[str, Any]:
-    from procqueue.process.liaison import SCHEDULER
-
     for kept in master.nursery.kept.values():
         if kept.pool == SCHEDULER:
             child = master.book.children[kept.id]
@@ -152,7 +182,7 @@ def _consumer(master: Master, kept: Kept, now: float) -> dict[str, Any]:
     last = master.news.last_exits.get(kept.name)
     return {
         "name": kept.name,
-        "pid": kept.pid,
+        "pid": kept.pid or None,
         "state": _state(child, kept.pid, board),
         "generation": child.generation,
         "uptime": round(now - child.started, 3),
@@ -168,20 +198,34 @@ def _consumer(master: Master, kept: Kept, now: float) -> dict[str, Any]:
 
 def _absent(master: Master, name: str, present: set[int], wanted: int, now: float) -> list[dict[str, Any]]:
     """Tell of the places that nobody fills at the moment."""
-    next_try = max(0.0, master.book.pulse(name).start_at(1) - now)
+    absent = sorted(set(range(wanted)) - present)
+    if not absent:
+        return []
+    next_try, state = _next_start(master, name, now)
     rows: list[dict[str, Any]] = []
-    for index in sorted(set(range(wanted)) - present):
+    for index in absent:
         last = master.news.last_exits.get(f"{name}:{index}")
         problem = master.news.problems.get(name)
         rows.append(
             {
-                "name": f"{name}:{index}", "pid": None, "state": "backing-off", "generation": 1, "uptime": 0,
-                "handled": 0, "rss": None, "restarts": master.news.restarts.get(f"{name}:{index}", 0),
+                "name": f"{name}:{index}", "pid": None, "state": state, "generation": master.generation,
+                "uptime": 0, "handled": 0, "rss": None,
+                "restarts": master.news.restarts.get(f"{name}:{index}", 0),
                 "last_exit": _last_exit(last), "why": problem[0] if problem else _why(master, name, last),
                 "next_try": round(next_try, 3), "running": [],
             }
         )  # fmt: skip
     return rows
+
+
+def _next_start(master: Master, name: str, now: float) -> tuple[float, str]:
+    """Return in how many seconds the pool, or first its template, is tried again, and the word for it."""
+    pools = {pool.name: pool for pool in master.wanted().pools}
+    template = pools[name].template
+    starting = any(child.life is Life.STARTING for child in master.book.of(template))
+    moments = [master.book.pulse(pool).start_at(master.generation) for pool in (name, template) if pool]
+    next_try = max(0.0, max(moments) - now)
+    return next_try, "starting" if starting and not next_try else "backing-off"
 
 
 def _why(master: Master, name: str, last: LastExit | None) -> str:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procqueue.core.book import (
+from procqueue.core.book import Book, apply
+from procqueue.core.events import (
     UNCAUSED,
-    Book,
     Child,
     Cleared,
     Died,
@@ -32,7 +32,6 @@ from procqueue.core.book import (
     Spent,
     StopSent,
     Worked,
-    apply,
 )
 
 ONE = Child("one", "emails", 0, 1, started=100.0)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 
-from procqueue.core.book import Life, OverMemory, Reason, apply
+from procqueue.core.book import apply
+from procqueue.core.events import Life, OverMemory, Reason
 from procqueue.core.plan import Phase, Pool
 from tests.histories.simulator import (
     Master,

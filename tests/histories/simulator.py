@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from procqueue.core.book import (
-    Book,
+from procqueue.core.book import Book, apply
+from procqueue.core.events import (
+    Born,
     Child,
     Cleared,
     Died,
@@ -23,6 +24,7 @@ from procqueue.core.book import (
     Leaving,
     Life,
     Loaded,
+    Ordered,
     Overdue,
     OverMemory,
     Proved,
@@ -31,8 +33,9 @@ from procqueue.core.book import (
     Silent,
     Spent,
     StopSent,
+    Unborn,
+    Unfit,
     Worked,
-    apply,
 )
 from procqueue.core.plan import Action, Decision, Fork, Kill, Phase, Pool, Prove, Stop, Wanted, decide
 
@@ -110,6 +113,10 @@ class Master:
             case Fork(pool, index, generation) if not self.can_fork:
                 self.book = apply(self.book, ForkFailed(pool, self.now, DELAY_MAX, self.draw))
                 return f"no fork {pool}:{index}"
+            case Fork(pool, index, generation, template) if template:
+                child = Child(self._new_id(pool, index), pool, index, generation, self.now, awaits=template)
+                self.book = apply(self.book, Ordered(child))
+                return f"order {child.id} of {template}"
             case Fork(pool, index, generation):
                 child = Child(self._new_id(pool, index), pool, index, generation, self.now)
                 self.book = apply(self.book, Forked(child))
@@ -145,9 +152,13 @@ class Master:
             if isinstance(action, Stop):
                 assert not self.book.children[action.id].killed, f"{action} of one that is killed"
                 assert (Kill, action.id) not in self._told, f"{action} of one that is killed"
+            if isinstance(action, Fork) and action.template:
+                template = self.book.children[action.template]
+                assert template.life is Life.READY and template.generation == action.generation
         if self.wanted.phase is Phase.RUN:
             for pool in self.wanted.pools:
-                self._check_capacity(pool, decision)
+                if not pool.is_template:
+                    self._check_capacity(pool, decision)
 
     def _check_capacity(self, pool: Pool, decision: Decision) -> None:
         """Nobody who works is told to leave unless enough others go on working (law S9)."""
@@ -166,6 +177,10 @@ class Master:
             return
         for pool in self.wanted.pools:
             alive = [c for c in self.children(pool.name) if c.life is not Life.STOPPING]
+            if pool.is_template:
+                generations = [c.generation for c in alive]
+                assert len(generations) == len(set(generations)) <= 2, "two templates for one purpose"
+                continue
             assert len(alive) <= pool.count + (max(pool.surge, 1) if pool.count else 0), "too many"
             canaries = [c for c in alive if c.generation > self.book.proved.get(pool.name, c.generation)]
             assert len(canaries) <= 1, "more than one canary"
@@ -188,6 +203,21 @@ def loaded(id: str) -> Happening:
 def ready(id: str) -> Happening:
     """It says that it can work."""
     return lambda master: Ready(id, master.now)
+
+
+def born(id: str) -> Happening:
+    """Its template has forked it."""
+    return lambda master: Born(id, master.now)
+
+
+def unborn(id: str) -> Happening:
+    """Its template will not fork it."""
+    return lambda _: Unborn(id)
+
+
+def unfit(pool: str, generation: int) -> Happening:
+    """What the import of this generation left behind must not be shared."""
+    return lambda _: Unfit(pool, generation)
 
 
 def worked(id: str) -> Happening:

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field, replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from procqueue.core.book import Life, Reason
+from procqueue.core.events import ForkFailed, Life, Reason
 from procqueue.core.plan import Phase, Pool
 from tests.histories.simulator import (
+    DELAY_MAX,
     Happening,
     Master,
+    born,
     died,
     disowned,
     leaving,
@@ -24,14 +26,17 @@ from tests.histories.simulator import (
     ready,
     silent,
     spent,
+    unborn,
+    unfit,
     worked,
 )
 
 #: What a child may do or suffer, and what a person may want; weights make quiet ones common.
 TO_A_CHILD = ("ready",) * 6 + ("work",) * 3 + ("spend",) * 3 + ("die",) * 3
 TO_A_CHILD += ("load", "leave", "deaf", "overdue", "spare", "memory", "silent", "disown", "import error")
+TO_A_TEMPLATE = ("bear",) * 3 + ("refuse", "unfit")
 BY_A_PERSON = ("scale", "surge", "reload", "reload broken", "rename", "forks fail", "forks work")
-STEPS = TO_A_CHILD + BY_A_PERSON + ("pass",) * 6 + ("gap", "oversleep")
+STEPS = TO_A_CHILD + TO_A_TEMPLATE + BY_A_PERSON + ("pass",) * 6 + ("gap", "oversleep")
 
 Step = tuple[str, int, float]  # what, to whom or how many, how much later
 
@@ -53,6 +58,8 @@ class World:
             self.wait(later * 20 if what == "gap" else later)
         if what in TO_A_CHILD:
             self._to_a_child(what, number)
+        elif what in TO_A_TEMPLATE:
+            self._to_a_template(what, number)
         elif what in BY_A_PERSON:
             self._by_a_person(what, number)
 
@@ -81,11 +88,13 @@ class World:
     def _obeys(self, id: str) -> list[Happening]:
         child = self.master.book.children[id]
         if child.killed or (child.life is Life.STOPPING and id not in self.deaf):
-            return [died(id)]
+            return [unborn(id) if child.awaits else died(id)]
+        if child.awaits:
+            return [born(id)]
         return [ready(id)] if child.life is Life.STARTING else []
 
     def _to_a_child(self, what: str, number: int) -> None:
-        children = self.master.children()
+        children = [child for child in self.master.children() if not child.awaits]
         if not children:
             return
         child = children[number % len(children)]
@@ -98,12 +107,26 @@ class World:
         elif what == "spare":
             self.master.looks_well.add(child.id)
             self.master.at(self.master.now, overdue(child.id))
-        else:
+        elif what != "spend" or child.pool != "template":  # a template has no limits
             self.master.at(self.master.now, _happening(what, child.id, child.life))
+
+    def _to_a_template(self, what: str, number: int) -> None:
+        ordered = [child for child in self.master.children() if child.awaits]
+        if not ordered:
+            return
+        child = ordered[number % len(ordered)]
+        template = self.master.book.children[child.awaits]
+        happenings = {
+            "bear": [born(child.id)],
+            "refuse": [lambda m: ForkFailed(child.pool, m.now, DELAY_MAX), unborn(child.id)],
+            "unfit": [unfit(template.pool, template.generation), unborn(child.id)],
+        }
+        self.master.at(self.master.now, *happenings[what])
 
     def _by_a_person(self, what: str, number: int) -> None:
         emails = pool(self.master, self.name)
         scheduler = pool(self.master, "scheduler")
+        templates = [p for p in self.master.wanted.pools if p.is_template]
         match what:
             case "scale":
                 emails = replace(emails, count=number % 7)
@@ -115,16 +138,17 @@ class World:
                     self.broken.add(self.generation)
                 emails = replace(emails, generation=self.generation)
                 scheduler = replace(scheduler, generation=self.generation)
+                templates = [replace(p, generation=self.generation) for p in templates]
             case "rename":
                 emails = replace(emails, name={"emails": "letters", "letters": "emails"}[self.name])
             case "forks fail" | "forks work":
                 self.master.can_fork = what == "forks work"
-        self.master.wants(emails, scheduler)
+        self.master.wants(*templates, emails, scheduler)
 
     @property
     def name(self) -> str:
         """The name of the queue: a person may take it out of the file, and put it in again."""
-        return self.master.wanted.pools[0].name
+        return self.master.wanted.pools[-2].name
 
 
 def _happening(what: str, id: str, life: Life) -> Happening:
@@ -155,15 +179,23 @@ def _happening(what: str, id: str, life: Life) -> Happening:
             raise AssertionError(what)
 
 
-def new_world(count: int, surge: int, start_timeout: float = 30.0) -> World:
+def new_world(count: int, surge: int, start_timeout: float = 30.0, preload: str = "never") -> World:
     emails = Pool("emails", count, surge, start_timeout=start_timeout, start_seconds=0.7, grace=5.0)
-    master = Master(emails, Pool("scheduler", 1, last=True), draw=0.5)
+    templates = []
+    if preload != "never":
+        emails = replace(emails, template="template", insists=preload == "always")
+        templates.append(Pool("template", 1, start_timeout=start_timeout, grace=1.0, is_template=True))
+    master = Master(*templates, emails, Pool("scheduler", 1, last=True), draw=0.5)
     master.settle()
     return World(master)
 
 
 pools = st.builds(
-    new_world, count=st.integers(0, 6), surge=st.integers(0, 3), start_timeout=st.sampled_from([0.0, 3.0])
+    new_world,
+    count=st.integers(0, 6),
+    surge=st.integers(0, 3),
+    start_timeout=st.sampled_from([0.0, 3.0]),
+    preload=st.sampled_from(["never", "auto", "auto", "always"]),
 )
 moments = st.sampled_from([0.0, 0.0, 0.01, 0.1, 0.3, 0.7, 1.0, 1.1, 3.3])
 histories = st.lists(st.tuples(st.sampled_from(STEPS), st.integers(0, 11), moments), max_size=60)
@@ -184,9 +216,18 @@ def assert_as_wanted(world: World) -> None:
     """Exactly the wanted number of each pool, of the wanted generation, all ready, nobody else."""
     found = sorted((c.pool, c.generation, c.life, c.spent) for c in world.master.children())
     wanted = [
-        (p.name, p.generation, Life.READY, None) for p in world.master.wanted.pools for _ in range(p.count)
+        (p.name, p.generation, Life.READY, None)
+        for p in world.master.wanted.pools
+        for _ in range(is_needed(world, p) if p.is_template else p.count)
     ]
     assert found == sorted(wanted)
+
+
+def is_needed(world: World, template: Pool) -> bool:
+    """True if somebody may have to be forked by a template: not if there is nobody, or it is unfit."""
+    emails = pool(world.master, world.name)
+    fit = emails.insists or (template.name, template.generation) not in world.master.book.unfit
+    return emails.count > 0 and fit
 
 
 @settings(max_examples=300, deadline=None)

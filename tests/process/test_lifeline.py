@@ -1,9 +1,10 @@
 """The lifeline: whole messages, no waiting, an end that is seen after the last word."""
 
 import json
+import os
 import socket
 
-from procqueue.process.lifeline import VERSION, Lifeline, pair
+from procqueue.process.lifeline import VERSION, Lifeline, from_descriptor, pair
 
 
 def test_messages_keep_their_bounds_and_their_order() -> None:
@@ -82,3 +83,62 @@ def test_s2_what_user_code_scribbles_on_a_lifeline_is_passed_over() -> None:
     assert not line.ended
     line.close()
     end.close()
+
+
+def test_s3_descriptors_travel_beside_a_message_to_who_asks_for_them() -> None:
+    ours, theirs = pair()
+    with open("/dev/null") as file:
+        inode = os.fstat(file.fileno()).st_ino
+        ours.say("fork", fds=(file.fileno(),))
+        ours.say("stop")
+        ours.say("fork", fds=(file.fileno(),))
+
+    first, second, third = theirs.hear(most_fds=1)
+
+    assert [m["say"] for m in (first, second, third)] == ["fork", "stop", "fork"] and second["fds"] == []
+    for fd in (*first["fds"], *third["fds"]):
+        assert os.fstat(fd).st_ino == inode and not os.get_inheritable(fd)
+        os.close(fd)
+    ours.close()
+    theirs.close()
+
+
+def test_descriptors_that_nobody_asked_for_are_dropped() -> None:
+    ours, theirs = pair()
+    before = os.listdir("/proc/self/fd")
+    with open("/dev/null") as file:
+        ours.say("fork", fds=(file.fileno(),))
+        socket.send_fds(ours._end, [b"no message"], [file.fileno()])
+        socket.send_fds(ours._end, [b"no message"], [file.fileno()])
+
+    assert [m["say"] for m in theirs.hear()] == ["fork"] and theirs.hear(most_fds=1) == []
+
+    assert os.listdir("/proc/self/fd") == before
+    ours.close()
+    theirs.close()
+
+
+def test_one_who_waits_hears_one_word_and_leaves_the_others() -> None:
+    ours, theirs = pair()
+    ours.say("go")
+    ours.say("stop")
+
+    assert theirs.wait_first() == "go"
+
+    assert [m["say"] for m in theirs.hear()] == ["stop"]
+    ours.close()
+    assert theirs.wait_first() is None and theirs.ended
+    theirs.close()
+
+
+def test_an_end_never_blocks_whatever_default_an_application_sets() -> None:
+    ours, theirs = pair()
+    socket.setdefaulttimeout(30)
+    try:
+        same = from_descriptor(os.dup(theirs.fileno()))
+    finally:
+        socket.setdefaulttimeout(None)
+
+    assert same.hear() == [] and not same.ended
+    for end in (ours, theirs, same):
+        end.close()

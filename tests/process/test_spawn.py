@@ -237,3 +237,103 @@ def test_where_descriptors_are_short_no_child_is_made_and_nothing_is_kept() -> N
     """
     with actor(script(code)) as parent:
         assert lines(parent, 3) == ["Too many open files [] True"] * 2 + ["code 0"]
+
+
+ORDERS = """
+from procqueue.process.lifeline import from_descriptor, pair
+
+kernel.become_subreaper()
+master = os.getpid()
+
+def template(body):
+    # A process between, which forks `body` for this one; what it returns is told on its lifeline.
+    def run(lifeline):
+        ours, theirs = pair()
+        mine = os.open("/dev/null", os.O_RDONLY)
+        application = os.open("/dev/zero", os.O_RDONLY)
+        pid, pidfd = spawn.fork_for(
+            master, lambda end: body(end, application), theirs, close=[mine, ours.fileno(), lifeline.fileno()]
+        )
+        lifeline.say("born", pid=pid, left=kernel.children_of(os.getpid()), fds=(pidfd, ours.fileno()))
+        return 0
+
+    made = fork(run)
+    code_of(made)
+    (message,) = made.lifeline.hear(most_fds=2)
+    return message
+"""
+
+
+def test_s3_the_grandchild_is_the_masters_and_begins_when_it_is_told_to() -> None:
+    code = """
+    def body(lifeline, application):
+        say("parent", os.getppid() == master, os.getpgid(0) == os.getpid())
+        mine = sorted(name for fd in range(3, 100) if (name := name_of(fd)))
+        say("open", *(name.split(":")[0] for name in mine))
+        armed = ctypes.c_int(-1)
+        ctypes.CDLL(None).prctl(2, ctypes.byref(armed), 0, 0, 0)
+        say("armed", armed.value == signal.SIGTERM)
+        return 7
+
+    def name_of(fd):
+        try:
+            return os.readlink(f"/proc/self/fd/{fd}")
+        except OSError:
+            return None
+
+    born = template(body)
+    say("left", born["left"])
+    pidfd, end = born["fds"]
+    lifeline = from_descriptor(end)
+    say("waits", not select.select([pidfd], [], [], 0.1)[0])
+    lifeline.say("go")
+    say("code", os.waitid(os.P_PIDFD, pidfd, os.WEXITED).si_status)
+    """
+    with actor(script(ORDERS + textwrap.dedent(code))) as parent:
+        assert lines(parent, 6) == [
+            "left []", "waits True", "parent True True", "open /dev/zero socket", "armed True", "code 7",
+        ]  # fmt: skip
+
+
+def test_s3_a_grandchild_that_is_told_to_stop_or_hears_nothing_has_never_begun() -> None:
+    code = """
+    def body(lifeline, application):
+        say("it has begun")
+        return 7
+
+    for words in (["stop", "go"], []):
+        born = template(body)
+        pidfd, end = born["fds"]
+        lifeline = from_descriptor(end)
+        for word in words:
+            lifeline.say(word)
+        lifeline.close()
+        say("code", os.waitid(os.P_PIDFD, pidfd, os.WEXITED).si_status)
+    """
+    with actor(script(ORDERS + textwrap.dedent(code))) as parent:
+        assert lines(parent, 2) == ["code 0", "code 0"]
+
+
+def test_s3_where_no_second_fork_is_possible_the_reason_is_told_and_nobody_left() -> None:
+    code = """
+    real = os.fork
+    def fork_once():
+        if os.getppid() == template_pid:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return real()
+
+    def run(lifeline):
+        global template_pid
+        template_pid = os.getpid()
+        os.fork = fork_once
+        ours, theirs = pair()
+        try:
+            spawn.fork_for(master, lambda end: 0, theirs, close=[])
+        except OSError as error:
+            say(error.strerror, kernel.children_of(os.getpid()))
+        return 0
+
+    code_of(fork(run))
+    """
+    with actor(script(ORDERS + textwrap.dedent(code))) as parent:
+        assert parent.line() == "Resource temporarily unavailable []"

@@ -95,7 +95,7 @@ QUEUE = _keys(
     Key("start_seconds", "how long new code has to stay up to count as proved", read.duration),
     Key("restart_delay_max", "longest pause between failing starts", read.needed_duration(1.0)),
     Key("unknown_task_wait", "how long a message of an unknown task is handed on", read.duration),
-    Key("preload", "import the application once, before the fork", read.preload),
+    Key("preload", "import the application once, in a template that forks the consumers", read.preload),
     Key("driver", "a driver of [drivers.NAME]"),
     Key("max_running", "messages of this queue running at once over all hosts"),
     Key("gate_closed", "what a push into a closed gate does"),

@@ -111,7 +111,7 @@ class QueueSettings:
     unknown_task_wait: float = 600.0
     concurrency: int = 1
     executor: str = "auto"  # auto | sync
-    preload: str = "auto"  # auto | never
+    preload: str = "auto"  # auto | always | never
 
     def __post_init__(self) -> None:
         if not self.serves:

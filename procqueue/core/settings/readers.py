@@ -246,16 +246,16 @@ def concurrency(value: Any) -> int:
 
 
 def preload(value: Any) -> str:
-    """Whether the application is imported once, before the fork: "auto", or false → "never"."""
+    """Whether the application is imported once, before the fork: "auto", true → "always", false → "never"."""
     if isinstance(value, Fed) and value.lower() in ("true", "false"):
         value = value.lower() == "true"
     if value is True:
-        raise Wrong(f"true {LATER}", 'use "auto" or false')
+        return "always"
     if value is False:
         return "never"
     if value == "auto":
         return "auto"
-    raise Wrong(f'must be "auto" or false, not {shown(value)}')
+    raise Wrong(f'must be "auto", true or false, not {shown(value)}')
 
 
 def retry_delays(value: Any) -> RetryDelays:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 
-from procqueue.core.book import Reason
+from procqueue.core.events import Reason
 from procqueue.core.settings.model import QueueSettings
 
 #: From this share of max_messages or max_age on, the successor is asked for.

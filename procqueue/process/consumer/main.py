@@ -7,26 +7,23 @@ master's end of the lifeline is gone (laws S8, S11); only SIGKILL ends it sooner
 
 from __future__ import annotations
 
-import importlib
 import os
 import random
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from procqueue import producer
-from procqueue.core.book import Reason
 from procqueue.core.errors import DriverError, DriverUnavailable, Gone, Newer, Stale, Unknown
+from procqueue.core.events import Reason
 from procqueue.core.exits import Exit
-from procqueue.core.record import MAX_ERROR
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.drivers.contract import Driver
 from procqueue.drivers.opening import open_driver
 from procqueue.process import kernel
+from procqueue.process.application import import_application, modules_of
 from procqueue.process.board import Board, Doing
 from procqueue.process.consumer.burst import Burst, Stint
 from procqueue.process.consumer.intake import Intake
@@ -60,7 +57,10 @@ class Identity:
 
 
 class Consumer:
-    """One consumer process. `run` is its whole life."""
+    """One consumer process. `run` is its whole life.
+
+    `preloaded`: the template that forked it has imported the application.
+    """
 
     def __init__(
         self,
@@ -71,6 +71,8 @@ class Consumer:
         lifeline: Lifeline,
         poke: int,
         burst: Burst | None = None,
+        *,
+        preloaded: bool = False,
     ) -> None:
         self._settings = settings
         self._queue = queue
@@ -78,6 +80,7 @@ class Consumer:
         self._boards = boards
         self._lifeline = lifeline
         self._poke = poke
+        self._preloaded = preloaded
         self._log = Log(f"{identity.pool}:{identity.index}", settings.logging_level)
         self._interrupts = Interrupts(lifeline)
         self._ledger = Ledger()
@@ -93,11 +96,10 @@ class Consumer:
         # Until it is registered it owns nothing: TERM ends even an import that hangs.
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda _signum, _frame: os._exit(0))
-        self._interrupts.ignore_others()
         kernel.become_subreaper()
-        let_signals_in()
-        if not self._import_application():
+        if not self._preloaded and not self._load():
             return Exit.CANNOT_IMPORT
+        let_signals_in()
         self._lifeline.say("loaded")
         producer.adopt(self._settings)
         driver = open_driver(self._settings.driver)
@@ -127,6 +129,12 @@ class Consumer:
         except Newer as error:
             self._lifeline.say("problem", text=str(error))
             return Exit.UNREACHABLE
+
+    def _load(self) -> bool:
+        self._interrupts.ignore_others()
+        let_signals_in()
+        modules = modules_of(self._settings, self._queue)
+        return import_application(self._settings.path, modules, self._lifeline, self._log)
 
     def _work(self, driver: Driver, board: Board) -> None:
         """Take the next message, run it, settle it; wait where there is none; until told to leave."""
@@ -258,21 +266,6 @@ class Consumer:
                 return None
             pause = min(5.0, pause * 2)
 
-    def _import_application(self) -> bool:
-        """Import the modules that register the tasks; what goes wrong is told to the master in one line."""
-        if self._settings.path not in sys.path:
-            sys.path.insert(0, self._settings.path)
-        for module in dict.fromkeys((*self._settings.app, *self._queue.app)):
-            try:
-                importlib.import_module(module)
-            except BaseException as error:  # SystemExit too: an import must not look like a finished life
-                self._log.error("import_failed", module=module, error=f"{type(error).__name__}: {error}")
-                lines = traceback.format_exception(error)
-                sys.stderr.write("".join(lines))
-                self._lifeline.say("import_error", error=f"{module}: {_last_lines(error)}")
-                return False
-        return True
-
     def _facts(self) -> dict[str, object]:
         pid = os.getpid()
         return {
@@ -281,12 +274,3 @@ class Consumer:
             "start_time": kernel.start_time_of(pid),
             "boot_id": kernel.boot_id(),
         }
-
-
-def _last_lines(error: BaseException) -> str:
-    """Return where in the application it went wrong, and what."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
-    if isinstance(error, SyntaxError) and error.filename:
-        where = f"{error.filename}:{error.lineno}: "
-    return f"{where}{type(error).__name__}: {error}"[:MAX_ERROR]

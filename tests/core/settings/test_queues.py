@@ -71,6 +71,7 @@ def test_a_queue_needs_no_key_at_all() -> None:
         ('executor = "sync"', "executor", "sync"),
         ('preload = "auto"', "preload", "auto"),
         ("preload = false", "preload", "never"),
+        ("preload = true", "preload", "always"),
     ],
 )
 def test_each_key_is_read_into_its_field(line: str, key: str, value: Any) -> None:
@@ -114,7 +115,7 @@ def test_each_key_is_read_into_its_field(line: str, key: str, value: Any) -> Non
         ('grace = "off"', "a stop has to end"),
         ('after_timeout = "stay"', '"recycle" or "keep"'),
         ("restart_delay_max = 0", "must be at least 1s"),
-        ('preload = "never"', 'must be "auto" or false'),
+        ('preload = "never"', 'must be "auto", true or false'),
         ('executor = "trio"', '"auto" or "sync"'),
         ("handle_timeout = 1979-05-27", "is not a duration"),
     ],
@@ -133,7 +134,6 @@ def test_an_impossible_value_is_told_at_its_key_and_line(line: str, text: str) -
         "concurrency = 2",
         'executor = "threads"',
         'executor = "async"',
-        "preload = true",
         'processes = {min = 1, max = 6, target_wait = "5s"}',
         "serves = {urgent = 3, emails = 1}",
         'driver = "other"',
