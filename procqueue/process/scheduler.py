@@ -31,13 +31,13 @@ from procqueue.process import kernel
 from procqueue.process.board import Board
 from procqueue.process.hosts import Hosts
 from procqueue.process.inbox import read_foreign
-from procqueue.process.liaison import SCHEDULER
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
 from procqueue.process.reclaim import Death, Living, board_path, reclaim
 from procqueue.process.spawn import let_signals_in
 from procqueue.process.takeback import TakeBack
 from procqueue.process.undertaker import Undertaker
+from procqueue.process.wishes import SCHEDULER
 
 #: Housekeeping comes round at least so often; a due message is promoted at its moment.
 ROUND = 1.0
