@@ -112,6 +112,7 @@ class DriverUnavailable(DriverError):
     """The store cannot be reached now; asking again later may succeed."""
 
     sent: bool = False  # True: the request had left, so it may have been carried out
+    holder: int = 0  # the process of this host that keeps all others out, if one does and it is known
 
 
 class Full(DriverError):

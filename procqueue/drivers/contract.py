@@ -250,6 +250,14 @@ class Driver(Protocol):
 
 
 @runtime_checkable
+class Complains(Protocol):
+    """What a driver has beside the contract if its store can be unwell although it answers."""
+
+    def complaint(self) -> str:
+        """Return what is not well and what to do about it, "" if nothing is. Asked once a second."""
+
+
+@runtime_checkable
 class PushesAhead(Protocol):
     """What a driver has beside the contract if several of its pushes can be on their way at once."""
 

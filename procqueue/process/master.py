@@ -280,6 +280,8 @@ class Master:
                 self.news.problem(message["about"], message["text"])
             case "solved":
                 self.news.solved(message["about"])
+            case "note":
+                self.news.note([message["about"]], message["text"])
             case "who_lives":
                 self._liaison.answer_who_lives(message["known"])
             case "reclaimed":

@@ -15,7 +15,7 @@ import random
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,10 +25,11 @@ from procqueue.core.fate import Cause
 from procqueue.core.policy import begins_once
 from procqueue.core.settings.model import DriverSettings, Settings
 from procqueue.core.watch import beat_interval, scheduler_patience
-from procqueue.drivers.contract import MAX_ENTRIES, Driver
+from procqueue.drivers.contract import MAX_ENTRIES, Complains, Driver
 from procqueue.drivers.opening import open_driver
 from procqueue.process import kernel
 from procqueue.process.board import Board
+from procqueue.process.holdup import HoldUp
 from procqueue.process.hosts import Hosts
 from procqueue.process.inbox import read_foreign
 from procqueue.process.lifeline import Lifeline
@@ -47,6 +48,9 @@ RETRY = 2.0
 LOOK = 0.05
 #: The living are compared with what the driver knows so often (law S6).
 COMPARE_EVERY = 10.0
+
+#: What a complaint of the driver is about, for `status`.
+_STORE = "store"
 
 
 class Scheduler:
@@ -67,16 +71,19 @@ class Scheduler:
         self._living: dict[str, Living] = {}
         self._deaths: dict[str, Death] = {}
         self._take_back = TakeBack(boards)
+        self._hold_up = HoldUp(self._living, self._log)
         self._troubled: set[str] = set()  # what the master was told to be wrong
         self._hosts = Hosts(
             host, settings.master.name, self._queues, self._once, settings.master.host_timeout,
             self._show_beat, self._apart, self._log,
         )  # fmt: skip
         self._stopping = False
+        self._exit = Exit.OK
         self._ready = False
         self._compare_at = 0.0
         self._next_round = 0.0
         self._retry_in = 0.0
+        self._refused = ""  # what the driver said when it refused last; it is logged once
         # Another host that finds the store again before we do must not take us for dead meanwhile.
         self._retry_most = min(RETRY, beat_interval(settings.master.host_timeout))
 
@@ -90,28 +97,51 @@ class Scheduler:
         let_signals_in()
         self._lifeline.say("loaded")
         self._board = Board.create(board_path(self._boards, self._id), (), self._facts())
-        driver = open_driver(self._patient_settings(), keeper=True)
         poll = select.poll()
         for fd in (wake_read, self._lifeline.fileno(), self._poke):
             poll.register(fd, select.POLLIN)
-        while not self._is_done():
-            pause = self._pass(driver)
-            if pause is None:
-                break
-            poll.poll(max(0, round(pause * 1000)))
+
+        def sleep(seconds: float) -> None:
+            poll.poll(max(0, round(seconds * 1000)))
             _drain(wake_read)
             if _drain(self._poke):
                 self._take_back.poked()
             self._hear()
+
+        if (driver := self._open(sleep)) is not None:
+            self._live(driver, sleep)
+            driver.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._board.path)
+        return self._exit
+
+    def _open(self, sleep: Callable[[float], None]) -> Driver | None:
+        """Open the driver as soon as that can be done; None if we have to leave before."""
+        while not (self._stopping or self._lifeline.ended):
+            self._show_beat()
+            try:
+                driver = open_driver(self._patient_settings(), keeper=True)
+            except (DriverError, OSError) as error:
+                pause = self._pause_after(error)
+                if pause is None:
+                    return None
+                sleep(pause)
+            else:
+                self._retry_in = 0.0
+                return driver
+        return None
+
+    def _live(self, driver: Driver, sleep: Callable[[float], None]) -> None:
+        while not self._is_done():
+            pause = self._pass(driver)
+            if pause is None:
+                return
+            sleep(pause)
             if self._lifeline.ended:
                 undertaker = Undertaker(self._settings, self._living, self._deaths, self._boards, self._log)
                 undertaker.run(lambda: self._keep_house(driver), lambda death: self._reclaim(driver, death))
                 break
         self._hosts.leave(driver)
-        driver.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._board.path)
-        return Exit.OK
 
     def _is_done(self) -> bool:
         """True if it was told to stop, and every death that it was told of before is reclaimed."""
@@ -130,22 +160,37 @@ class Scheduler:
             held = self._take_back.look(driver, self._living)
             pause = self._keep_house(driver)
             self._retry_in = 0.0
+            self._hold_up.passed()
             return min(pause, LOOK) if held else pause
-        except Newer as error:
-            self._log.error("newer_layout", text=str(error))
-            self._lifeline.say("problem", about="driver", text=str(error))
-            return None
-        except Stale as error:
-            self._log.error("stale", text=str(error))
-            return None
         except (DriverError, OSError) as error:  # OSError: no descriptor or memory for a board
             self._hosts.failed()
-            if not self._retry_in or not isinstance(error, DriverUnavailable):
-                self._log.warning("driver_away", text=str(error), retry="until it is back")
-            self._lifeline.say("problem", about="driver", text=str(error))
-            self._compare_at = 0.0  # what happened meanwhile may have been lost
-            self._retry_in = min(self._retry_most, self._retry_in * 2 or 0.1)
-            return self._retry_in * (1 + 0.2 * random.random())
+            return self._pause_after(error)
+
+    def _pause_after(self, error: DriverError | OSError) -> float | None:
+        """Tell what is wrong; return the seconds until it is worth another try, None if it is not."""
+        match error:
+            case Newer():
+                self._log.error("newer_layout", text=str(error))
+                self._lifeline.say("problem", about="driver", text=str(error))
+                self._exit = Exit.UNREACHABLE
+                return None
+            case Stale():
+                self._log.error("stale", text=str(error))
+                self._lifeline.say(
+                    "note", about="driver", text=str(error)
+                )  # for a problem it is over too soon
+                self._exit = Exit.DISOWNED
+                return None
+        if isinstance(error, DriverUnavailable) and error.holder:
+            self._hold_up.saw(error.holder)
+        refused = "" if isinstance(error, DriverUnavailable) else str(error)
+        if not self._retry_in or refused != self._refused:
+            self._log.warning("driver_away", text=str(error), retry="until it is back")
+        self._refused = refused
+        self._lifeline.say("problem", about="driver", text=str(error))
+        self._compare_at = 0.0  # what happened meanwhile may have been lost
+        self._retry_in = min(self._retry_most, self._retry_in * 2 or 0.1)
+        return self._retry_in * (1 + 0.2 * random.random())
 
     def _keep_house(self, driver: Driver) -> float:
         """Beat, and make the round, if they are due; return the seconds until more is."""
@@ -181,6 +226,7 @@ class Scheduler:
                 counts[queue] = {name: getattr(found, name) for name in found.__slots__}
             self._beat(driver)
         self._lifeline.say("counts", counts=counts, at=time.time())
+        self._look_for_complaints(driver)
         if not self._ready:
             self._ready = True
             self._lifeline.say("ready")
@@ -219,6 +265,17 @@ class Scheduler:
         except DriverError as error:
             self._troubled.add(about)
             self._lifeline.say("problem", about=about, text=str(error))
+
+    def _look_for_complaints(self, driver: Driver) -> None:
+        """Tell what is not well with a store that answers."""
+        if not isinstance(driver, Complains):
+            return
+        if text := driver.complaint():
+            self._troubled.add(_STORE)
+            self._lifeline.say("problem", about=_STORE, text=text)
+        elif _STORE in self._troubled:
+            self._troubled.discard(_STORE)
+            self._lifeline.say("solved", about=_STORE)
 
     def _reclaim_all(self, driver: Driver) -> None:
         for death in list(self._deaths.values()):

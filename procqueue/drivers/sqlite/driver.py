@@ -41,6 +41,9 @@ from procqueue.drivers.sqlite.wake import Wake
 GONE_KEPT_MS = 7 * 24 * 3600 * 1000
 PRUNE_SECONDS = 3600.0
 
+#: Who leaves waits so long for those who write: its death is reclaimed anyway, and a stop shall be quick.
+LEAVE_SECONDS = 0.5
+
 READY = """
 SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
        OR EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
@@ -156,8 +159,8 @@ class SqliteDriver:
         return Compared(returned, tuple(ticket for ticket in held if ticket not in mine))
 
     def leave(self, queue: str, consumer: str) -> None:
-        """Forget a consumer; what it still owns goes back to the head."""
-        self.reclaim(queue, consumer, ())
+        """Forget a consumer; what it still owns goes back to the head. It is not waited for long."""
+        self._reclaim(queue, consumer, (), LEAVE_SECONDS)
 
     def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
         """Sleep until a token came (True), one of `also` is readable or the time is over."""
@@ -182,8 +185,13 @@ class SqliteDriver:
 
     def reclaim(self, queue: str, consumer: str, settlements: Sequence[Settlement]) -> int:
         """Declare the consumer dead for ever and settle what it owned; return how many there were."""
+        return self._reclaim(queue, consumer, settlements, None)
+
+    def _reclaim(
+        self, queue: str, consumer: str, settlements: Sequence[Settlement], patience: float | None
+    ) -> int:
         now = now_ms()
-        with self._link.writing() as db:
+        with self._link.writing(patience=patience) as db:
             numbers = Numbers.of(db, queue)
             mine = rows.owned_rows(db, queue, consumer)
             count = len(mine)
@@ -299,6 +307,10 @@ class SqliteDriver:
             return people.clear(db, queue, state)
 
     # both
+
+    def complaint(self) -> str:
+        """Say so if the log grows and grows: then somebody reads without an end."""
+        return self._link.complaint()
 
     def close(self) -> None:
         """Give back every descriptor."""

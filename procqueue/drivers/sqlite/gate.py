@@ -11,18 +11,24 @@ import contextlib
 import fcntl
 import os
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 from procqueue.core.errors import DriverUnavailable
 
 #: How often a waiter with a deadline looks. The kernel has no flock with a deadline.
 LOOK_SECONDS = 0.001
 
+#: Who comes to the gate when its holder is stopped waits so long before it says so.
+_BEHIND_A_STOPPED_ONE = 1.0
+
 
 class Gate:
     """One process's descriptor of the gate file; a context manager that holds it.
 
     `patience`: seconds after which a waiter gives up with DriverUnavailable, None to wait in the kernel's
-    line, which is fair and much faster, but for ever behind a holder that was stopped.
+    line, which is fair and much faster. Nobody joins the line behind a holder that is stopped; who stands in
+    it when that happens waits until the scheduler, which has patience, deals with it (process/holdup.py).
     """
 
     def __init__(self, path: str, mode: int, patience: float | None = None) -> None:
@@ -31,23 +37,33 @@ class Gate:
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
 
     def __enter__(self) -> None:
-        if self._patience is None:
-            fcntl.flock(self._fd, fcntl.LOCK_EX)
-        else:
-            self._wait_until(time.monotonic() + self._patience)
-        with contextlib.suppress(OSError):  # only a diagnosis: a full disk must not stop settlements
-            os.pwrite(self._fd, b"%-10d\n" % os.getpid(), 0)
+        self._enter(self._patience)
 
     def __exit__(self, *_: object) -> None:
         # Never by closing: a child forked by another thread a moment ago still has the descriptor.
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    def holder(self) -> int | None:
-        """Return the pid of the process that held the gate last (now, if somebody holds it)."""
+    @contextlib.contextmanager
+    def held(self, patience: float | None) -> Iterator[None]:
+        """Hold it, but wait no longer than `patience`, if that is less than the gate's own."""
+        self._enter(min((one for one in (patience, self._patience) if one is not None), default=None))
         try:
-            return int(os.pread(self._fd, 32, 0))
-        except (OSError, ValueError):
-            return None
+            yield
+        finally:
+            self.__exit__()
+
+    def holder(self) -> int | None:
+        """Return the pid of the process that holds the gate, else of the one that held it last.
+
+        Who holds it has written its pid. If that one is dead, and a child that it left behind keeps the gate,
+        the child is found in /proc.
+        """
+        named = self._named()
+        inode = os.fstat(self._fd).st_ino
+        if _keeps(named, inode):
+            return named
+        pids = (int(entry) for entry in os.listdir("/proc") if entry.isdigit())
+        return next((pid for pid in pids if _keeps(pid, inode)), named or None)
 
     def close(self) -> None:
         """Give the descriptor back; in a forked child this leaves the parent's hold as it is."""
@@ -55,14 +71,59 @@ class Gate:
             fd, self._fd = self._fd, -1
             os.close(fd)
 
-    def _wait_until(self, deadline: float) -> None:
+    def _enter(self, patience: float | None) -> None:
+        if patience is not None or not self._join_the_line():
+            patience = _BEHIND_A_STOPPED_ONE if patience is None else patience
+            self._wait_until(time.monotonic() + patience, patience)
+        with contextlib.suppress(OSError):  # only a diagnosis: a full disk must not stop settlements
+            os.pwrite(self._fd, b"%-10d\n" % os.getpid(), 0)
+
+    def _join_the_line(self) -> bool:
+        """Wait as long as it takes; False, without having waited, if the holder is stopped."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if _is_stopped(self._named()):
+                return False
+            fcntl.flock(self._fd, fcntl.LOCK_EX)
+        return True
+
+    def _named(self) -> int:
+        """Return the pid in the file, 0 if there is none."""
+        try:
+            return int(os.pread(self._fd, 32, 0))
+        except (OSError, ValueError):
+            return 0
+
+    def _wait_until(self, deadline: float, patience: float) -> None:
         while True:
             try:
                 return fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    raise DriverUnavailable(
-                        f"{self._path!r} has been held for {self._patience:g} s, now by pid {self.holder()}; "
+                    holder = self.holder()
+                    failure = DriverUnavailable(
+                        f"{self._path!r} has been held for {patience:g} s, now by pid {holder}; "
                         "if that process is stopped, continue it or end it"
-                    ) from None
+                    )
+                    failure.holder = holder or 0
+                    raise failure from None
             time.sleep(LOOK_SECONDS)
+
+
+def _is_stopped(pid: int) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        text = Path(f"/proc/{pid}/stat").read_text()
+        return text[text.rindex(")") + 2] in "Tt"
+    return False
+
+
+def _keeps(pid: int, inode: int) -> bool:
+    """Return whether a descriptor of the process stands for the open file that has the flock of `inode`."""
+    with contextlib.suppress(OSError):
+        for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+            with contextlib.suppress(OSError):
+                for line in entry.read_text().splitlines():
+                    if line.startswith("lock:") and " FLOCK " in line and f":{inode} " in line:
+                        return True
+    return False

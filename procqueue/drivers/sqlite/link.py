@@ -19,30 +19,21 @@ from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from procqueue.core.errors import DriverError, DriverUnavailable, Full, Newer, Stale
+from procqueue.core.errors import DriverError, DriverUnavailable, Newer, Stale
 from procqueue.drivers.contract import LAYOUT
+from procqueue.drivers.sqlite import faults
+from procqueue.drivers.sqlite.disk import refuse_network_disk
+from procqueue.drivers.sqlite.files import Names, gone_sentence, retire
 from procqueue.drivers.sqlite.gate import Gate
 
-_JOURNAL_LIMIT = 64 << 20
+#: What the write-ahead log is cut to when it begins anew; longer only while somebody reads and reads.
+JOURNAL_LIMIT = 64 << 20
 
 #: The bytes of the file on which SQLite's readers hold a shared lock (os.h: SHARED_FIRST, SHARED_SIZE).
 _SHARED_BYTES = (0x40000002, 510)
 
-_AGAIN_LATER = {
-    sqlite3.SQLITE_BUSY,
-    sqlite3.SQLITE_LOCKED,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_PROTOCOL,
-    sqlite3.SQLITE_NOMEM,
-}
-
-_ADVICE = {
-    sqlite3.SQLITE_CORRUPT: "the file is damaged: stop what uses it, then restore a backup or try .recover",
-    sqlite3.SQLITE_NOTADB: "the file is no SQLite database: name another file, or move this one away",
-    sqlite3.SQLITE_READONLY: "the file, or its directory, is not writable for this user",
-    sqlite3.SQLITE_PERM: "the file is not accessible for this user",
-}
+#: No wait is begun anew if it has so little of its time left; and who finds the files gone waits so long.
+_LITTLE_SECONDS = 0.25
 
 
 class Link:
@@ -57,8 +48,9 @@ class Link:
         self._timeout = timeout
         self._db: sqlite3.Connection | None = None
         self._fd = -1
-        self._files: tuple[int, int] | None = None  # what the names stood for when they were opened
+        self._files: Names | None = None  # what the names stood for when they were opened
         with self._translated():
+            refuse_network_disk(os.path.dirname(path))
             _make_private(Path(path).parent)
             self.gate = Gate(f"{path}.gate", mode, timeout if keeper else None)
         try:
@@ -70,35 +62,43 @@ class Link:
     @property
     def server(self) -> str:
         """What stands for the store: another file under the same name is another one."""
-        return str(self._files[0]) if self._files else ""
+        return str(self._files.database) if self._files else ""
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Give the connection for reads that need no transaction of their own."""
         with self._translated():
-            db = self._checked()
+            db = self._checked(gated=False)
             _check_layout(db, self.path)
             yield db
 
     @contextlib.contextmanager
-    def writing(self, *, growing: bool = False, lasting: bool = True) -> Iterator[sqlite3.Connection]:
+    def writing(
+        self, *, growing: bool = False, lasting: bool = True, patience: float | None = None
+    ) -> Iterator[sqlite3.Connection]:
         """Give the connection inside one write transaction: committed at the end, or nothing happened.
 
         `growing`: a full disk raises Full instead of DriverUnavailable. `lasting`: False for what may be lost
-        at a power cut, so that the disk is not waited for.
+        at a power cut, so that the disk is not waited for. `patience`: seconds for what is not worth the
+        usual wait. Whoever waits for others waits `timeout` in all, however many stand in line: what is left
+        of it behind the gate is for SQLite's own lock, which only foreign programs hold.
         """
-        with self._translated(growing), self.gate_of_this_process():
-            db = self._checked()
+        deadline = time.monotonic() + (self._timeout if patience is None else patience)
+        with self._translated(growing), self.gate_of_this_process().held(patience):
+            db = self._checked(gated=True)
             with self._synchronous_at(db, self._synchronous if lasting else "normal"):
-                db.execute("BEGIN IMMEDIATE")
+                self._begin(db, deadline)
                 try:
                     _check_layout(db, self.path)
                     yield db
                     self._commit(db)
-                except BaseException:
+                except BaseException as error:
                     if db.in_transaction:
                         db.execute("ROLLBACK")
+                    if faults.wants_room(error):
+                        _make_room(db)
                     raise
+            self._checked(gated=True)  # a commit into files that were removed meanwhile is not answered
 
     def gate_of_this_process(self) -> Gate:
         """Return the gate. Raises DriverError in a forked child."""
@@ -110,6 +110,18 @@ class Link:
         if self._db is None:
             raise DriverError(f"this connection to {self.path!r} is closed")
         return self.gate
+
+    def complaint(self) -> str:
+        """Return what is wrong with the log, "" if nothing is."""
+        size = 0
+        with contextlib.suppress(OSError):
+            size = os.stat(f"{self.path}-wal").st_size
+        if size <= JOURNAL_LIMIT:
+            return ""
+        return (
+            f"'{self.path}-wal' has grown to {size >> 20} MiB: some program keeps a read transaction open; "
+            "until it ends that, the log can only grow (fuser -v names who has the file open)"
+        )
 
     def close(self) -> None:
         """Close the connection, under the gate. Never raises; in a forked child it does nothing."""
@@ -129,7 +141,7 @@ class Link:
 
     def _open(self) -> None:
         self._pid = os.getpid()
-        with self._translated(), self.gate:
+        with self._translated(), self.gate.held(self._timeout):
             self._fd = _open_file(self.path, self._mode)
             db = self._db = sqlite3.connect(
                 self.path,
@@ -142,28 +154,41 @@ class Link:
             if journal != "wal":
                 raise DriverError(f"{self.path!r} cannot be in WAL mode, only {journal!r}: a network disk?")
             db.execute(f"PRAGMA synchronous = {self._synchronous}")
-            db.execute(f"PRAGMA journal_size_limit = {_JOURNAL_LIMIT}")
+            db.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
             _check_layout(db, self.path, create=True)
             _hold_shared(self._fd)
-            self._files = self._names()
+            self._files = Names.of(self.path)
 
-    def _checked(self) -> sqlite3.Connection:
+    def _checked(self, *, gated: bool) -> sqlite3.Connection:
+        """Return the connection if its files still have their names. `gated`: the gate is held."""
         self.gate_of_this_process()
-        assert self._db is not None
-        if self._names() != self._files:
-            # Commits would go into deleted files. A second connection would share the deleted index with
-            # this one (SQLite keeps one per process and file), so only a new process can go on.
-            raise Stale(
-                f"{self.path!r} or its -wal file was deleted or replaced while in use: restart this process, "
-                "and let nothing remove these files"
-            )
-        return self._db
+        assert self._db is not None and self._files is not None
+        if (now := Names.of(self.path)) == self._files:
+            return self._db
+        # Commits would go into deleted files. A second connection would share the deleted index with this
+        # one (SQLite keeps one per process and file), so only a new process can go on.
+        saved = False
+        with contextlib.suppress(sqlite3.Error, OSError, DriverUnavailable), contextlib.ExitStack() as stack:
+            if not gated:
+                stack.enter_context(self.gate.held(_LITTLE_SECONDS))
+            saved = retire(self._db, self.path, self._files)
+        raise Stale(gone_sentence(self.path, self._files, now, saved=saved))
 
-    def _names(self) -> tuple[int, int]:
+    def _begin(self, db: sqlite3.Connection, deadline: float) -> None:
+        """Begin a write transaction, and wait for a foreign one until `deadline`."""
+        left = max(0.0, deadline - time.monotonic())
+        hurried = left < self._timeout - _LITTLE_SECONDS
+        if hurried:
+            db.execute(f"PRAGMA busy_timeout = {round(left * 1000)}")
         try:
-            return os.stat(self.path).st_ino, os.stat(f"{self.path}-wal").st_ino
-        except FileNotFoundError:
-            return (0, 0)
+            db.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if faults.code_of(error) == sqlite3.SQLITE_BUSY:
+                raise faults.locked_out(error, self.path) from error
+            raise
+        finally:
+            if hurried:
+                db.execute(f"PRAGMA busy_timeout = {round(self._timeout * 1000)}")
 
     @contextlib.contextmanager
     def _synchronous_at(self, db: sqlite3.Connection, level: str) -> Iterator[None]:
@@ -180,15 +205,15 @@ class Link:
         try:
             db.execute("COMMIT")
         except sqlite3.OperationalError as error:
-            failure = _translation(error, self.path, growing=False)
-            if isinstance(failure, DriverUnavailable) and _code(error) == sqlite3.SQLITE_IOERR:
+            failure = faults.translation(error, self.path, growing=False)
+            if isinstance(failure, DriverUnavailable) and faults.code_of(error) == sqlite3.SQLITE_IOERR:
                 failure.sent = True  # written, but not known to be on the disk: it may be there after a crash
                 raise failure from error
             raise
 
     def _close(self, db: sqlite3.Connection) -> None:
-        with self.gate:
-            if self._files is not None and self._names() != self._files:
+        with self.gate.held(self._timeout):
+            if self._files is not None and Names.of(self.path) != self._files:
                 return _leak(db)  # its close would delete, by name, a log that is not its own
             _let_go(self._fd)  # else the last to close could not tidy up behind itself
             db.close()
@@ -205,7 +230,7 @@ class Link:
         try:
             yield
         except (sqlite3.DatabaseError, OSError) as error:
-            raise _translation(error, self.path, growing=growing) from error
+            raise faults.translation(error, self.path, growing=growing) from error
 
 
 def _check_layout(db: sqlite3.Connection, path: str, *, create: bool = False) -> None:
@@ -249,19 +274,10 @@ def _flock(kind: int) -> bytes:
     return struct.pack("hhqqi", kind, os.SEEK_SET, *_SHARED_BYTES, 0)
 
 
-def _translation(error: Exception, path: str, *, growing: bool) -> DriverError:
-    code = _code(error)
-    if code == sqlite3.SQLITE_FULL:
-        kind = Full if growing else DriverUnavailable
-        return kind(f"the disk of {path!r} is full: {error}")
-    if code in _AGAIN_LATER or isinstance(error, OSError):
-        return DriverUnavailable(f"{path!r}: {error}")
-    advice = _ADVICE.get(code)
-    return DriverError(f"{path!r}: {error} ({advice})" if advice else f"{path!r}: {error}")
-
-
-def _code(error: Exception) -> int:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF  # without the extension
+def _make_room(db: sqlite3.Connection) -> None:
+    """Let the log begin anew: then what is in hand can be settled also where no file may grow."""
+    with contextlib.suppress(sqlite3.Error):
+        db.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
 
 def _leak(db: sqlite3.Connection | None) -> None:

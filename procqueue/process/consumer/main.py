@@ -102,7 +102,13 @@ class Consumer:
         let_signals_in()
         self._lifeline.say("loaded")
         producer.adopt(self._settings)
-        driver = open_driver(self._settings.driver)
+        try:
+            driver = self._patiently(lambda: open_driver(self._settings.driver))
+        except Newer as error:
+            self._lifeline.say("problem", text=str(error))
+            return Exit.UNREACHABLE
+        if driver is None:
+            return Exit.OK  # told to leave before it could begin
         board = Board.create(
             board_path(self._boards, self._identity.consumer), self._queue.serves, self._facts()
         )
@@ -229,6 +235,8 @@ class Consumer:
                     driver.leave(queue, self._identity.consumer)
                 break
             except DriverUnavailable:
+                if not self._ledger.queues():
+                    break  # whoever owes nothing need not wait for the store: its death is reclaimed
                 time.sleep(0.2)
         for left in kernel.descendants_of(os.getpid()):
             kernel.send(left, signal.SIGKILL)  # if the master is dead, nobody else would
@@ -245,6 +253,7 @@ class Consumer:
     def _patiently(self, do: Callable[[], T]) -> T | None:
         """Call the driver until it answers or we are told to leave; nothing is lost meanwhile."""
         pause = 0.05
+        refused = ""
         while True:
             try:
                 answer = do()
@@ -258,7 +267,9 @@ class Consumer:
             except (Gone, Unknown, Newer, Stale):
                 raise
             except DriverError as error:
-                self._log.error("driver_refuses", text=str(error))
+                if str(error) != refused:
+                    refused = str(error)
+                    self._log.error("driver_refuses", text=refused)
                 self._lifeline.say("problem", text=str(error))
                 self._troubled = True
             self._interrupts.wait(pause * (1 + 0.2 * random.random()))

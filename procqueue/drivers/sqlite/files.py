@@ -1,0 +1,89 @@
+"""The files of one database: whether the names still stand for what was opened, and what to do if not.
+
+A handler, a backup or a person may remove or replace any of them while it is in use. SQLite does not notice:
+commits succeed into files that have no name. So every transaction looks before it begins, and again before
+it is answered.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What each name stands for: device and inode, None if there is nothing. Of an open file it is unique."""
+
+    database: tuple[int, int] | None
+    log: tuple[int, int] | None
+    index: tuple[int, int] | None
+    gate: tuple[int, int] | None
+
+    @classmethod
+    def of(cls, path: str) -> Names:
+        """Look; nothing is opened, for to close it would drop the locks of this process."""
+        return cls(_stands_for(path), _stands_for(f"{path}-wal"), _stands_for(f"{path}-shm"),
+                   _stands_for(f"{path}.gate"))  # fmt: skip
+
+
+def retire(db: sqlite3.Connection, path: str, opened: Names) -> bool:
+    """Save what only the old log has into the old database, wherever that is now; True if that was done.
+
+    To be called under the gate by each who finds the files changed; the first does it, and leaves the log
+    empty. The log of a database that has lost its name is removed with its index: SQLite would else play it
+    into the new one, page by page.
+    """
+    now = Names.of(path)
+    # With a new log, or another index, somebody may have written behind the back of this connection.
+    untouched = now.index == opened.index and now.log in (opened.log, None)
+    if untouched:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    if now.database != opened.database:
+        for name, mine, its in (("-wal", opened.log, now.log), ("-shm", opened.index, now.index)):
+            if its is not None and its == mine:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{path}{name}")
+    return _is_empty(opened.log)
+
+
+def gone_sentence(path: str, opened: Names, now: Names, *, saved: bool) -> str:
+    """Say what was removed, what became of what was stored, and what to do."""
+    if now.database != opened.database:
+        what = "the database"
+        became = "What was stored in the old file is not in the new one"
+        became += ", and the old file is complete, if it still has a name elsewhere" if saved else ""
+    elif now.log != opened.log:
+        what = "its -wal file"
+        became = (
+            "What stood there was saved into the database: nothing answered is lost"
+            if saved
+            else "What stood there alone may be lost"
+        )
+    else:
+        what = "its -shm file" if now.index != opened.index else "its .gate file"
+        became = "Nothing answered is lost by that"
+    return (
+        f"{path!r}: {what} was deleted or replaced while in use. {became}. A process that has it open has to "
+        "be restarted, which consumers do by themselves; let nothing remove, replace or overwrite these files"
+    )
+
+
+def _is_empty(log: tuple[int, int] | None) -> bool:
+    """Return whether the log that SQLite has open, whatever its name is now, holds nothing any more."""
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            found = os.stat(f"/proc/self/fd/{fd}")
+            if (found.st_dev, found.st_ino) == log:
+                return found.st_size == 0
+    return False
+
+
+def _stands_for(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return found.st_dev, found.st_ino
