@@ -162,6 +162,21 @@ def test_a_database_that_was_deleted_or_replaced_is_told_and_the_new_one_served(
             assert db.execute("SELECT state FROM messages").fetchall() == [("delayed",)]
 
 
+def test_a_read_transaction_without_an_end_is_told_until_it_ends(make: Make) -> None:
+    p = make(QUEUE, APP)
+    p.start()
+    with contextlib.closing(sqlite3.connect(database(p), isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM messages").fetchone()
+        for number in range(66):
+            p.driver.push("q", [Entry(f"m{number}", b"x" * (1 << 20), delay_ms=86_400_000)])
+        p.wait_until(lambda: "keeps a read transaction open" in told(p, "problems"), "it to be told")
+
+    p.push("quick", 1)
+    p.wait_said("quick 1")
+    p.wait_until(lambda: not told(p, "problems"), "it to be solved")
+
+
 @contextlib.contextmanager
 def write_transaction(p: Project) -> Iterator[None]:
     with contextlib.closing(sqlite3.connect(database(p), isolation_level=None)) as foreign:
@@ -224,7 +239,7 @@ def test_a_consumer_that_is_stopped_in_the_gate_is_continued(make: Make) -> None
     p.push("quick", 1)
     p.wait_said("quick 1")
     p.wait_empty()
-    assert p.said().count("out") == 1 and p.failed() == []
+    assert [line.split()[0] for line in p.said()] == ["in", "out", "quick"] and p.failed() == []
 
 
 def test_a_consumer_that_stops_again_in_the_gate_is_killed(make: Make) -> None:
