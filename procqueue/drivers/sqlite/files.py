@@ -33,20 +33,22 @@ def retire(db: sqlite3.Connection, path: str, opened: Names) -> bool:
     """Save what only the old log has into the old database, wherever that is now; True if that was done.
 
     To be called under the gate by each who finds the files changed; the first does it, and leaves the log
-    empty. The log of a database that has lost its name is removed with its index: SQLite would else play it
-    into the new one, page by page.
+    empty. The log of a database that has lost its name is removed with its index, or put aside if somebody's
+    long read kept it from being emptied: SQLite would else play it into the new one, page by page.
     """
     now = Names.of(path)
     # With a new log, or another index, somebody may have written behind the back of this connection.
     untouched = now.index == opened.index and now.log in (opened.log, None)
     if untouched:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    saved = _is_empty(opened.log)
     if now.database != opened.database:
-        for name, mine, its in (("-wal", opened.log, now.log), ("-shm", opened.index, now.index)):
-            if its is not None and its == mine:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(f"{path}{name}")
-    return _is_empty(opened.log)
+        with contextlib.suppress(FileNotFoundError):
+            if now.log == opened.log:
+                os.unlink(f"{path}-wal") if saved else os.replace(f"{path}-wal", _aside(path))
+            if now.index == opened.index:
+                os.unlink(f"{path}-shm")
+    return saved
 
 
 def gone_sentence(path: str, opened: Names, now: Names, *, saved: bool) -> str:
@@ -54,7 +56,10 @@ def gone_sentence(path: str, opened: Names, now: Names, *, saved: bool) -> str:
     if now.database != opened.database:
         what = "the database"
         became = "What was stored in the old file is not in the new one"
-        became += ", and the old file is complete, if it still has a name elsewhere" if saved else ""
+        if saved:
+            became += ", and the old file is complete, if it still has a name elsewhere"
+        elif os.path.exists(_aside(path)):
+            became += f"; the rest of it, its log, was put aside as {_aside(path)!r}"
     elif now.log != opened.log:
         what = "its -wal file"
         became = (
@@ -69,6 +74,11 @@ def gone_sentence(path: str, opened: Names, now: Names, *, saved: bool) -> str:
         f"{path!r}: {what} was deleted or replaced while in use. {became}. A process that has it open has to "
         "be restarted, which consumers do by themselves; let nothing remove, replace or overwrite these files"
     )
+
+
+def _aside(path: str) -> str:
+    """Return the name under which the log of a database that was moved away is kept for people."""
+    return f"{path}.old-wal"
 
 
 def _is_empty(log: tuple[int, int] | None) -> bool:
