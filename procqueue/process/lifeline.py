@@ -99,6 +99,8 @@ class Lifeline:
                 data, fds = self._end.recv(_MAX), []
         except BlockingIOError:
             return None
+        except ConnectionResetError:  # it left unread what we had said; its own last words are still there
+            return self._receive(most_fds)
         except OSError:
             data, fds = b"", []
         if not data:

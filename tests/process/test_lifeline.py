@@ -142,3 +142,14 @@ def test_an_end_never_blocks_whatever_default_an_application_sets() -> None:
     assert same.hear() == [] and not same.ended
     for end in (ours, theirs, same):
         end.close()
+
+
+def test_the_last_words_of_one_that_left_without_listening_are_heard() -> None:
+    ours, theirs = pair()
+    ours.say("unheard")
+    theirs.say("note", text="last words")
+
+    theirs.close()
+
+    assert [message["text"] for message in ours.hear()] == ["last words"] and ours.ended
+    ours.close()
