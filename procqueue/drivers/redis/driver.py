@@ -37,6 +37,7 @@ from procqueue.drivers.contract import (
 from procqueue.drivers.redis import replies
 from procqueue.drivers.redis.connection import Link
 from procqueue.drivers.redis.scripts import KEYS, load_scripts
+from procqueue.drivers.redis.sentinels import guided
 from procqueue.drivers.redis.wait import Waiter
 
 #: Tombstones stand so long: no process sleeps a week and then settles.
@@ -49,7 +50,7 @@ _FORGET_AT_ONCE = 10
 class RedisDriver:
     """Messages in Redis ≥ 6.2 or Valkey: the contract of drivers/contract.py.
 
-    `url`: redis://, rediss:// or unix://. `prefix` begins every key. `timeout` and `connect_timeout`, in
+    `url`: redis://, rediss://, unix:// or redis+sentinel://. `prefix` begins every key. `timeout` and `connect_timeout`, in
     seconds, bound every call. Connects at the first verb. Raises DriverError for a url that cannot be used.
     """
 
@@ -61,8 +62,9 @@ class RedisDriver:
         self._pid = os.getpid()
         self._prefix = prefix
         self._scripts = load_scripts()
-        self._link = Link(url, timeout, connect_timeout)
-        self._waiter = Waiter(Link(url, timeout, connect_timeout), timeout)
+        server, guide = guided(url, connect_timeout)
+        self._link = Link(server, timeout, connect_timeout, guide)
+        self._waiter = Waiter(Link(server, timeout, connect_timeout, guide), timeout)
         self._keys: dict[str, tuple[str, ...]] = {}
 
     # producers
