@@ -1,4 +1,4 @@
-"""A master, its replicas and their sentinels: real servers on ports of the loopback, which end with the test."""
+"""A master, its replicas and their sentinels: real servers on the loopback, which end with the test."""
 
 from __future__ import annotations
 

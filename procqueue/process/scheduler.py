@@ -43,6 +43,8 @@ from procqueue.process.wishes import SCHEDULER
 ROUND = 1.0
 #: A driver that is away is asked again at least so often.
 RETRY = 2.0
+#: A stop waits so long for a driver that is away: the next start finds what is not reclaimed.
+STOP_PATIENCE = 2.0
 #: While a consumer holds messages behind a running one, we look so often.
 LOOK = 0.05
 #: The living are compared with what the driver knows so often (law S6).
@@ -73,6 +75,7 @@ class Scheduler:
             self._show_beat, self._apart, self._log,
         )  # fmt: skip
         self._stopping = False
+        self._patient_until = float("inf")  # monotonic, once it is stopping
         self._ready = False
         self._compare_at = 0.0
         self._next_round = 0.0
@@ -107,17 +110,24 @@ class Scheduler:
                 undertaker = Undertaker(self._settings, self._living, self._deaths, self._boards, self._log)
                 undertaker.run(lambda: self._keep_house(driver), lambda death: self._reclaim(driver, death))
                 break
-        self._hosts.leave(driver)
+        if not self._retry_in:  # a driver that is away would make it wait once more
+            self._hosts.leave(driver)
         driver.close()
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._board.path)
         return Exit.OK
 
     def _is_done(self) -> bool:
-        """True if it was told to stop, and every death that it was told of before is reclaimed."""
-        if self._stopping:
-            self._hear()  # the signal may have overtaken the news of the last death
-        return self._stopping and not self._deaths
+        """True if it was told to stop, and every death that it knows of is reclaimed, or cannot be."""
+        if not self._stopping:
+            return False
+        self._hear()  # the signal may have overtaken the news of the last death
+        self._patient_until = min(self._patient_until, time.monotonic() + STOP_PATIENCE)
+        is_away = self._retry_in or self._troubled
+        if self._deaths and is_away and time.monotonic() >= self._patient_until:
+            self._log.warning("left_unreclaimed", consumers=len(self._deaths), until="the next start")
+            return True
+        return not self._deaths
 
     def _stop(self, _signum: int, _frame: object) -> None:
         self._stopping = True

@@ -58,9 +58,7 @@ def read_url(url: str) -> Address:
         raise Wrong(named, nearest(scheme, SCHEMES) or f"one of {', '.join(SCHEMES)}")
     if any(mark.isspace() or not mark.isprintable() for mark in url):
         raise Wrong("holds a space or a control character", _ENCODE_HINT)
-    nodes = ""
-    if scheme == "redis+sentinel":
-        url, nodes = _without_nodes(url)
+    url, nodes = _without_nodes(url) if scheme == "redis+sentinel" else (url, "")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 0

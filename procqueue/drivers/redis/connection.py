@@ -31,7 +31,7 @@ from redis.connection import (
 from redis.retry import Retry
 
 from procqueue.core.errors import DriverError, DriverUnavailable
-from procqueue.drivers.redis.refusals import broken, code_of, refusal
+from procqueue.drivers.redis.refusals import broken, code_of, refusal, turned_away
 
 OLDEST: Final = (6, 2)
 
@@ -202,7 +202,7 @@ class Link:
         except DriverError as error:
             self._give_up()
             if isinstance(error, DriverUnavailable):
-                error.sent = False  # what the caller wants sent was not
+                raise turned_away(error) from error.__cause__  # what the caller wants sent was not
             raise
         except (exceptions.RedisError, OSError) as error:
             self._give_up()

@@ -50,8 +50,9 @@ _FORGET_AT_ONCE = 10
 class RedisDriver:
     """Messages in Redis ≥ 6.2 or Valkey: the contract of drivers/contract.py.
 
-    `url`: redis://, rediss://, unix:// or redis+sentinel://. `prefix` begins every key. `timeout` and `connect_timeout`, in
-    seconds, bound every call. Connects at the first verb. Raises DriverError for a url that cannot be used.
+    `url`: redis://, rediss://, unix:// or redis+sentinel://. `prefix` begins every key. `timeout` and
+    `connect_timeout`, in seconds, bound every call. Connects at the first verb. Raises DriverError for a url
+    that cannot be used.
     """
 
     name = "redis"

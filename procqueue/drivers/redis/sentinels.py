@@ -22,7 +22,7 @@ _PATIENCE = 1.0
 
 
 class Sentinels:
-    """The sentinels of one master, each on a connection that stays open. `connect_timeout` bounds a search."""
+    """The sentinels of one master, each on a connection of its own. `connect_timeout` bounds a search."""
 
     def __init__(self, address: Address, connect_timeout: float) -> None:
         patience = min(_PATIENCE, connect_timeout / len(address.sentinels) / 2)  # to connect, then to answer

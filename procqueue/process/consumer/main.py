@@ -88,6 +88,7 @@ class Consumer:
         self._stint = Stint(burst, identity.consumer, identity.host) if burst else None
         self._spent: Reason | None = None
         self._troubled = False  # the driver refused what should have worked, and the master was told
+        self._away = False  # the driver did not do what it was last asked
         self._full = False  # takes nothing more: waits for its successor …
         self._leave_at = float("inf")  # … until then
 
@@ -219,17 +220,24 @@ class Consumer:
             self._intake.give_back()
 
     def _leave(self, driver: Driver) -> None:
-        """Hand everything in and go; keep trying while the driver is away, the master's patience ends it."""
+        """Hand everything in and go; keep trying while the driver is away, the master's patience ends it.
+
+        Who has nothing to hand in does not wait for the driver: the scheduler strikes it off the list.
+        """
         self._lifeline.say("leaving", reason=self._spent or Reason.STOP)
         self._intake.give_back()
-        while True:
+        while self._ledger.queues() or not self._away:
             try:
                 self._settle_all()
                 for queue in self._queue.serves:
                     driver.leave(queue, self._identity.consumer)
                 break
-            except DriverUnavailable:
-                time.sleep(0.2)
+            except (Gone, Unknown, Newer, Stale):
+                raise
+            except DriverError:
+                self._away = True
+                if self._ledger.queues():
+                    time.sleep(0.2)
         for left in kernel.descendants_of(os.getpid()):
             kernel.send(left, signal.SIGKILL)  # if the master is dead, nobody else would
 
@@ -248,6 +256,7 @@ class Consumer:
         while True:
             try:
                 answer = do()
+                self._away = False
                 if self._troubled:
                     self._troubled = False
                     self._lifeline.say("solved")
@@ -261,6 +270,7 @@ class Consumer:
                 self._log.error("driver_refuses", text=str(error))
                 self._lifeline.say("problem", text=str(error))
                 self._troubled = True
+            self._away = True
             self._interrupts.wait(pause * (1 + 0.2 * random.random()))
             if self._interrupts.stopping:
                 return None
