@@ -96,7 +96,9 @@ def test_sentinels_may_have_a_password_of_their_own(tmp_path: Path) -> None:
         for option in ("", "?sentinel_password=wrong"):
             with (
                 opened(made.url + option) as driver,
-                pytest.raises(DriverError, match="sentinel_password=…") as no,
+                pytest.raises(
+                    DriverError, match=r"check \?sentinel_username=… and sentinel_password=…"
+                ) as no,
             ):
                 driver.counts(QUEUE)
             assert not isinstance(no.value, DriverUnavailable)
@@ -105,6 +107,19 @@ def test_sentinels_may_have_a_password_of_their_own(tmp_path: Path) -> None:
         with opened(made.url + "?sentinel_password=secret") as driver:
             push(driver, QUEUE, "a")
             assert driver.counts(QUEUE).waiting == 1
+
+
+def test_the_least_user_of_a_sentinel_may_ask_and_a_lesser_one_is_told(tmp_path: Path) -> None:
+    with fleet(tmp_path, replicas=0) as made:
+        (port,) = made.sentinels
+        for user, rights in (("poor", "+auth"), ("least", "+auth +sentinel|get-master-addr-by-name")):
+            made.client(port).execute_command("ACL", "SETUSER", user, "on", ">pw", "-@all", *rights.split())
+        url = made.url + "?sentinel_password=pw&sentinel_username="
+
+        with opened(url + "poor") as driver, pytest.raises(DriverError, match=r"\+sentinel\|get-master"):
+            driver.counts(QUEUE)
+        with opened(url + "least") as driver:
+            assert driver.counts(QUEUE).waiting == 0
 
 
 def test_the_password_of_the_url_is_that_of_the_servers(tmp_path: Path) -> None:

@@ -90,6 +90,14 @@ def locked(server: Server) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def forbidden(server: Server) -> Iterator[None]:
+    with plain(server) as client:
+        client.execute_command("ACL", "SETUSER", "default", "-eval", "-evalsha")
+        yield
+        client.execute_command("ACL", "SETUSER", "default", "+eval", "+evalsha")
+
+
+@contextlib.contextmanager
 def crowded(server: Server) -> Iterator[None]:
     with plain(server) as client:
         client.config_set("maxclients", 1)
@@ -105,6 +113,7 @@ TOLD = {
     busy: "SCRIPT KILL",
     demoted: "name its master",
     lacking: "lower its min-replicas-to-write",
+    forbidden: "let its user have",
     locked: "check user and password",
     crowded: "maxclients",
 }

@@ -82,12 +82,14 @@ def guided(url: str, connect_timeout: float) -> tuple[str, Guide | None]:
 
 
 def _told(error: DriverError, where: str) -> DriverError:
-    if isinstance(error.__cause__, exceptions.RedisError) and code_of(error.__cause__) in (
-        "NOAUTH",
-        "NOPERM",
-    ):
-        return DriverError(
-            f"the sentinel at {where} lets us not ask ({error.__cause__}): add ?sentinel_password=… to the "
-            "url, and sentinel_username=… if it has users"
-        )
-    return error
+    cause = error.__cause__
+    match code_of(cause) if isinstance(cause, exceptions.RedisError) else "":
+        case "NOAUTH":
+            advice = "check ?sentinel_username=… and sentinel_password=… in the url"
+        case "NOPERM":
+            advice = (
+                "let its user have +auth +sentinel|get-master-addr-by-name (ACL SETUSER, at each sentinel)"
+            )
+        case _:
+            return error
+    return DriverError(f"the sentinel at {where} refuses to answer: {cause}: {advice}")
