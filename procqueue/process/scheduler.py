@@ -109,6 +109,7 @@ class Scheduler:
             if self._lifeline.ended:
                 undertaker = Undertaker(self._settings, self._living, self._deaths, self._boards, self._log)
                 undertaker.run(lambda: self._keep_house(driver), lambda death: self._reclaim(driver, death))
+                self._retry_in = 0.0  # it has stayed until the driver did all that was left
                 break
         if not self._retry_in:  # a driver that is away would make it wait once more
             self._hosts.leave(driver)

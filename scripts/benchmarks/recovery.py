@@ -54,9 +54,7 @@ def measure(made: Project, kills: int) -> list[tuple[float, float, float]]:
         made.wait_until(lambda n=number: len(made.said()) > n, "the message to run")
         pid = made.pids("q")[0]
         # A consumer that dies within its first second is taken to have died of its start.
-        made.wait_until(
-            lambda: made.status()["queues"]["q"]["consumers"][0]["uptime"] > 1.2, "it to have stood"
-        )
+        made.wait_until(lambda: made.status()["queues"]["q"]["consumers"][0]["uptime"] > 1.2, "it to have stood")
         rows.append(one_kill(made, pid, number + 1))
     os.kill(made.pids("q")[0], signal.SIGKILL)
     made.run("stop", "--now")
@@ -78,12 +76,8 @@ def one_kill(made: Project, pid: int, said: int) -> tuple[float, float, float]:
 
 
 def report(kind: str, rows: list[tuple[float, float, float]]) -> None:
-    for name, column in zip(
-        ("waiting again", "successor ready", "running again"), zip(*rows, strict=True), strict=True
-    ):
-        print(
-            f"  {kind:7} {name:16} {statistics.median(column):6.1f}  ({min(column):.1f} to {max(column):.1f})"
-        )
+    for name, column in zip(("waiting again", "successor ready", "running again"), zip(*rows, strict=True), strict=True):
+        print(f"  {kind:7} {name:16} {statistics.median(column):6.1f}  ({min(column):.1f} to {max(column):.1f})")
 
 
 if __name__ == "__main__":

@@ -96,9 +96,7 @@ def test_sentinels_may_have_a_password_of_their_own(tmp_path: Path) -> None:
         for option in ("", "?sentinel_password=wrong"):
             with (
                 opened(made.url + option) as driver,
-                pytest.raises(
-                    DriverError, match=r"check \?sentinel_username=… and sentinel_password=…"
-                ) as no,
+                pytest.raises(DriverError, match=r"check \?sentinel_username=…") as no,
             ):
                 driver.counts(QUEUE)
             assert not isinstance(no.value, DriverUnavailable)
