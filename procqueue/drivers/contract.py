@@ -197,6 +197,12 @@ class Driver(Protocol):
         What `settlements` does not name goes back to the head uncharged. Idempotent.
         """
 
+    def raise_tickets(self, queue: str, last: int) -> None:
+        """Let every ticket given from now on be larger than `last` (below 2⁵³); nothing if it would be.
+
+        For a store that came back older than it was, and whose clock went back too.
+        """
+
     def beat(self, queue: str, host: str, name: str) -> Beats:
         """Raise the beat of `host` and return those of all. Raises Gone if it was buried (law D6)."""
 

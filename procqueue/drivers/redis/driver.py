@@ -148,6 +148,10 @@ class RedisDriver:
             args += _settled_form(one)
         return int(self._run("reclaim", queue, args, consumer))
 
+    def raise_tickets(self, queue: str, last: int) -> None:
+        """Let every ticket given from now on be larger than `last`."""
+        self._run("raise_tickets", queue, (last,))
+
     def beat(self, queue: str, host: str, name: str) -> Beats:
         """Raise the beat of `host` and return those of all."""
         found = replies.hosts(self._run("beat", queue, (host, name)))

@@ -15,10 +15,12 @@ from dataclasses import dataclass
 
 from procqueue.core.errors import DriverUnavailable, Gone, Unknown
 from procqueue.core.message import Reservation
+from procqueue.core.repairs import Repair
 from procqueue.core.verdict import UNTOUCHED, Settlement
 from procqueue.drivers.contract import Driver
 from procqueue.process.board import SLOTS, Board
 from procqueue.process.consumer.settle import Ledger
+from procqueue.process.consumer.standing import Standing
 from procqueue.process.log import Log
 
 #: A consumer holds no more than it handles in so many seconds.
@@ -60,7 +62,7 @@ class Intake:
     def __init__(
         self,
         driver: Driver,
-        consumer: str,
+        standing: Standing,
         queues: Sequence[str],
         board: Board,
         ledger: Ledger,
@@ -69,7 +71,7 @@ class Intake:
         log: Log,
     ) -> None:
         self._driver = driver
-        self._consumer = consumer
+        self._standing = standing
         self._queues = tuple(queues)
         self._board = board
         self._ledger = ledger
@@ -110,8 +112,25 @@ class Intake:
                 one = held.reservation
                 self._ledger.add(one.queue, Settlement(one.id, one.ticket, UNTOUCHED))
 
+    def write_off(self) -> None:
+        """Hand in what a queue still takes, and give up the rest: the store has forgotten whose it was.
+
+        Raises DriverUnavailable; to be repeated then.
+        """
+        self.give_back()
+        for queue in self._ledger.queues():
+            try:
+                self._turn(queue, 0)
+            except Unknown:
+                settlements = self._ledger.of(queue)
+                begun = sum(one.verdict != UNTOUCHED for one in settlements)
+                self._ledger.settled(queue)
+                self._repaired(Repair.REFUSED, begun, queue)
+                self._repaired(Repair.DROPPED, len(settlements) - begun, queue)
+
     def _refill(self, room: int) -> bool:
         """Take from the first queue that has something; True if anything was taken."""
+        self._standing.secure_tickets()
         take = min(self.pace.fair(), room)
         for queue in self._queues:
             for other in self._ledger.queues():
@@ -124,11 +143,12 @@ class Intake:
     def _turn(self, queue: str, take: int) -> bool:
         settlements = self._ledger.of(queue)
         try:
-            turn = self._driver.turn(queue, self._consumer, settlements, take)
+            turn = self._driver.turn(queue, self._standing.name, settlements, take)
         except (Gone, Unknown):
             raise
         except DriverUnavailable:
             self._unsure = True
+            self._standing.doubt()
             raise
         self._ledger.settled(queue)
         late = set(turn.refused) - self._board.settled_by_others(queue) if turn.refused else set()
@@ -137,8 +157,8 @@ class Intake:
         for slot, reservation in enumerate(turn.taken):
             self._board.hold(number, slot, reservation.ticket)
             self._held.append(Held(reservation, number, slot, turn.now_ms, at))
-        if late and not self._unsure:
-            self._log.warning("late_settlements", queue=queue, tickets=len(late))
+        if not self._unsure:
+            self._repaired(Repair.REFUSED, len(late), queue)
         mine = sum(held.queue == number for held in self._held)
         if late or turn.owned != mine:
             self._compare(queue, number)
@@ -148,14 +168,18 @@ class Intake:
     def _compare(self, queue: str, number: int) -> None:
         """Let the driver and us agree on what we own (law D13)."""
         held = [one.reservation.ticket for one in self._held if one.queue == number]
-        compared = self._driver.compare(queue, self._consumer, held)
+        compared = self._driver.compare(queue, self._standing.name, held)
         lost = set(compared.lost)
         self._held = deque(
             one for one in self._held if one.queue != number or one.reservation.ticket not in lost
         )
-        if compared.returned or lost:
-            say = self._log.debug if self._unsure else self._log.warning
-            say("compared", queue=queue, returned=compared.returned, lost=len(lost))
+        if not self._unsure:
+            self._repaired(Repair.RETURNED, compared.returned, queue)
+        self._repaired(Repair.DROPPED, len(lost), queue)
+
+    def _repaired(self, kind: Repair, number: int, queue: str) -> None:
+        if number:
+            self._standing.repaired(kind, number, queue=queue)
 
     def _poke(self) -> None:
         """Tell the scheduler that something waits behind a running message, or to be settled after it."""
