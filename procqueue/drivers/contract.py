@@ -251,6 +251,9 @@ class Driver(Protocol):
     def clear(self, queue: str, state: State) -> int:
         """Remove up to MAX_ENTRIES messages of one state (not reserved); return how many."""
 
+    def is_connected(self) -> bool:
+        """False if the next verb opens a new connection: perhaps to another store, or an older one."""
+
     def close(self) -> None:
         """Give back every descriptor. Never raises."""
 

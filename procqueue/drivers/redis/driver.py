@@ -243,6 +243,10 @@ class RedisDriver:
             raise ValueError("what is reserved belongs to its consumer and cannot be cleared")
         return int(self._run("clear", queue, (state.value, MAX_ENTRIES)))
 
+    def is_connected(self) -> bool:
+        """False if the next verb opens a new connection."""
+        return self._link.stands
+
     def close(self) -> None:
         """Give back every descriptor. Never raises."""
         if os.getpid() == self._pid:  # after a fork the child's copies are closed already

@@ -310,6 +310,10 @@ class SqliteDriver:
 
     # both
 
+    def is_connected(self) -> bool:
+        """True: a file that is replaced while it is open makes every verb raise Stale."""
+        return True
+
     def close(self) -> None:
         """Give back every descriptor."""
         self._wake.close()

@@ -269,6 +269,7 @@ class Consumer:
                     self._lifeline.say("solved")
                 return answer
             except DriverUnavailable as error:
+                self._standing.doubt()
                 if pause == 0.05:
                     self._log.warning("driver_away", text=str(error), retry="until it is back")
             except (Gone, Newer, Stale):

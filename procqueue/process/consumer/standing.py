@@ -66,7 +66,7 @@ class Standing:
 
     def secure_tickets(self) -> None:
         """If in doubt, let tickets go on where they were; before anything is reserved."""
-        if self._doubtful:
+        if self._doubtful or not self._driver.is_connected():
             for queue, last in last_tickets(os.path.dirname(self._board.path), self._queues).items():
                 self._driver.raise_tickets(queue, last)
             self._doubtful = False
