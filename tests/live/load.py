@@ -77,6 +77,10 @@ class Load:
             lambda: len(self.answered) >= enough or self._error, f"{number} more pushes to be answered"
         )
 
+    def pushed_now(self) -> list[int]:
+        """Return what was pushed in this phase, and answered."""
+        return [number for number, (began, _) in list(self.answered.items()) if began == self.phase]
+
     def _push_all(self) -> None:
         try:
             while not self._over.is_set():

@@ -82,15 +82,14 @@ def wait_all_work(p: Project, load: Load) -> None:
 
     def at_work() -> bool:
         runs = Runs(p)
-        new = [n for n, (began, _) in list(load.answered.items()) if began == load.phase]
-        return set(p.pids("q")) == set().union(*(runs.pids.get(n, set()) for n in new))
+        return set(p.pids("q")) == set().union(*(runs.pids.get(n, set()) for n in load.pushed_now()))
 
     p.wait_until(at_work, "every consumer to work")
 
 
 def check_tickets(load: Load, before: int, runs: Runs) -> None:
     """Check that what was pushed in the last phase ran under larger tickets than `before`, each its own."""
-    late = [t for n, (began, _) in load.answered.items() if began == load.phase for t in runs.of.get(n, [])]
+    late = [t for n in load.pushed_now() for t in runs.of.get(n, [])]
     assert late and min(late) > before
     assert [numbers for numbers in runs.tickets.values() if len(numbers) > 1] == []
 
@@ -242,8 +241,9 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("way", [lagging_replica, older_file, made_a_replica])
+@pytest.mark.parametrize("between", [100, pytest.param(1_000, marks=pytest.mark.slow)])
 def test_d13_a_store_that_went_back_repeats_what_it_had_and_loses_what_it_never_had(
-    place: Place, make: Make, way: Way
+    place: Place, make: Make, way: Way, between: int
 ) -> None:
     server = place.start("a", "--port", str(free_port()), "--repl-diskless-sync-delay", "0")
     place.mean(server)
@@ -258,7 +258,7 @@ def test_d13_a_store_that_went_back_repeats_what_it_had_and_loses_what_it_never_
         stored, fail_over = way(place, p, server, load)
         assert "long" in stored
         (p.folder / "go").touch()  # in the older copy it is reserved, and its consumer will not hold it
-        load.wait_more(100)
+        load.wait_more(between)
         p.wait_until(lambda: Runs(p).ended[1], "it to be done")
         p.wait_until(lambda: p.driver.message("q", "long") is None, "it to be settled")
 
