@@ -182,6 +182,7 @@ def lagging_replica(place: Place, p: Project, server: Server, load: Load) -> Any
         p.wait_until(lambda: client.info("replication")["master_link_status"] == "up", "the replica")
         load.wait_more(30)
         load.phase += 1
+        wait_replicated(master)
         client.replicaof("NO", "ONE")
         stored = set(client.hkeys(key(p, "bodies")))
 
@@ -222,6 +223,7 @@ def made_a_replica(place: Place, p: Project, server: Server, load: Load) -> Any:
         p.wait_until(lambda: client.info("replication")["master_link_status"] == "up", "the replica")
         load.wait_more(30)
         load.phase += 1
+        wait_replicated(master)
         client.replicaof("NO", "ONE")
         stored = set(client.hkeys(key(p, "bodies")))
 
@@ -232,6 +234,12 @@ def made_a_replica(place: Place, p: Project, server: Server, load: Load) -> Any:
             client.replicaof("NO", "ONE")
 
     return stored, fail_over
+
+
+def wait_replicated(master: Any) -> None:
+    """Wait until the replica has whatever was answered before: it is always a little behind."""
+    master.set("mark", 1)
+    assert master.wait(1, 30_000) == 1
 
 
 def free_port() -> int:
