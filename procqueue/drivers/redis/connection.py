@@ -99,6 +99,11 @@ class Link:
         """True while a connection stands, as far as we know."""
         return self._is_open
 
+    @property
+    def stands(self) -> bool:
+        """True while the next command can go over the connection that there is."""
+        return self._is_open and not self._unread and not (self._is_plain and self._poll.poll(0))
+
     def fileno(self) -> int:
         """Return the descriptor of the open connection."""
         return int(self._socket().fileno())
@@ -113,7 +118,7 @@ class Link:
 
     def send(self, *args: str | bytes | int) -> None:
         """Send one command, on a new connection if there is none or the server has closed it meanwhile."""
-        if self._is_open and (self._unread or (self._is_plain and self._poll.poll(0))):
+        if not self.stands:
             self.close()  # closed by the server, or out of step: nothing can come before we ask
         if self._is_open and not self._is_master():
             self.close()

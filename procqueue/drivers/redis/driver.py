@@ -151,6 +151,10 @@ class RedisDriver:
             args += _settled_form(one)
         return int(self._run("reclaim", queue, args, consumer))
 
+    def raise_tickets(self, queue: str, last: int) -> None:
+        """Let every ticket given from now on be larger than `last`."""
+        self._run("raise_tickets", queue, (last,))
+
     def beat(self, queue: str, host: str, name: str) -> Beats:
         """Raise the beat of `host` and return those of all."""
         found = replies.hosts(self._run("beat", queue, (host, name)))
@@ -241,6 +245,10 @@ class RedisDriver:
         if state is State.RESERVED:
             raise ValueError("what is reserved belongs to its consumer and cannot be cleared")
         return int(self._run("clear", queue, (state.value, MAX_ENTRIES)))
+
+    def is_connected(self) -> bool:
+        """False if the next verb opens a new connection."""
+        return self._link.stands
 
     def close(self) -> None:
         """Give back every descriptor. Never raises."""
