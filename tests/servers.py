@@ -105,9 +105,7 @@ def start_server(
     `until`: with which answers to PING the wait is over. The caller stops it; at the latest it dies with us.
     Started again in the same directory it has the same URL. Raises RuntimeError if it does not come up.
     """
-    binary = _binary(kind) if kind else _binary("redis") or _binary("valkey")
-    if binary is None:
-        raise RuntimeError(_how_to_get_one(kind or "redis"))
+    binary = server_binary(kind or "redis")
     path = directory / "s"
     if len(os.fsencode(path)) > 100:
         raise RuntimeError(f"{str(path)!r} is too long for a unix socket; set TMPDIR to something short")
@@ -127,6 +125,14 @@ def start_server(
         server.kill()
         raise
     return server
+
+
+def server_binary(kind: str) -> str:
+    """Return the path of a server's program. Raises RuntimeError if there is none."""
+    binary = _binary(kind)
+    if binary is None:
+        raise RuntimeError(_how_to_get_one(kind))
+    return binary
 
 
 @functools.cache

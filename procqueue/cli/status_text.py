@@ -16,11 +16,16 @@ _MOODS = {
 _COUNTS = ("waiting", "delayed", "reserved", "failed", "timeout")
 _HEAD = ("NAME", "PID", "STATE", "UP", "HANDLED", "RSS", "RESTARTS")
 _INDENT = "  "
+_REPAIRS = {
+    "went_back": "times a queue was older or empty", "registered_anew": "consumers registered anew",
+    "refused": "settlements refused", "dropped": "messages in hand dropped",
+    "returned": "reservations returned", "reclaimed": "dead consumers reclaimed",
+}  # fmt: skip
 
 
 def lines(document: dict[str, Any]) -> Iterator[str]:
     """Return the lines of `procqueue status`."""
-    yield from _master(document["master"], document["scheduler"])
+    yield from _master(document["master"], document["scheduler"], document.get("repairs", {}))
     for name, queue in document["queues"].items():
         yield ""
         yield from _queue(name, queue)
@@ -35,7 +40,7 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
             yield from _wrapped(f"{problem['about']}: {problem['text']} (since {problem['since']})", _INDENT)
 
 
-def _master(master: dict[str, Any], scheduler: dict[str, Any]) -> Iterator[str]:
+def _master(master: dict[str, Any], scheduler: dict[str, Any], repairs: dict[str, Any]) -> Iterator[str]:
     yield (
         f"procqueue {plain(master['version'])}  {_state(master['state'])}  pid {master['pid']}"
         f"  up {_span(master['uptime'])}"
@@ -45,8 +50,17 @@ def _master(master: dict[str, Any], scheduler: dict[str, Any]) -> Iterator[str]:
     if lost := master.get("host_lost"):
         text = f"other hosts declared this one dead and took over what ran; since {lost['at']} it works anew"
         yield from _wrapped(text, "")
+    if text := _repairs(dict(repairs)):
+        yield from _wrapped(text, "")
     if scheduler["state"] != "ready":
         yield f"scheduler {_state(scheduler['state'])}"
+
+
+def _repairs(repairs: dict[str, Any]) -> str:
+    """Return what a store lost or had again, in a line; "" if that never happened."""
+    last = repairs.pop("last", None)
+    counted = ", ".join(f"{number} {_REPAIRS.get(kind, kind)}" for kind, number in repairs.items() if number)
+    return f"the store forgot, or went back: {counted}; last seen {last}" if counted else ""
 
 
 def _queue(name: str, queue: dict[str, Any]) -> Iterator[str]:

@@ -197,6 +197,12 @@ class Driver(Protocol):
         What `settlements` does not name goes back to the head uncharged. Idempotent.
         """
 
+    def raise_tickets(self, queue: str, last: int) -> None:
+        """Let every ticket given from now on be larger than `last` (below 2⁵³); nothing if it would be.
+
+        For a store that came back older than it was, and whose clock went back too.
+        """
+
     def beat(self, queue: str, host: str, name: str) -> Beats:
         """Raise the beat of `host` and return those of all. Raises Gone if it was buried (law D6)."""
 
@@ -244,6 +250,9 @@ class Driver(Protocol):
 
     def clear(self, queue: str, state: State) -> int:
         """Remove up to MAX_ENTRIES messages of one state (not reserved); return how many."""
+
+    def is_connected(self) -> bool:
+        """False if the next verb opens a new connection: perhaps to another store, or an older one."""
 
     def close(self) -> None:
         """Give back every descriptor. Never raises."""

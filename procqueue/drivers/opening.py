@@ -17,7 +17,7 @@ def open_driver(settings: DriverSettings, *, keeper: bool = False) -> Driver:
     Raises DriverUnavailable, Newer, DriverError; ValueError for sync://, which is no store.
     """
     match settings.scheme:
-        case "redis" | "rediss" | "unix":
+        case "redis" | "rediss" | "unix" | "redis+sentinel":
             from procqueue.drivers.redis.driver import RedisDriver
 
             return RedisDriver(

@@ -6,7 +6,7 @@ The file outlives the process: whoever reaps it, or a later master, still knows 
 
     word 0      magic and version            word 3   state of the process (Doing)
     word 1      messages handled             word 4   length of the identity (JSON, from byte 64)
-    word 2      beat of the scheduler
+    word 2      beat of the scheduler               word 5   number of the registration, 0 is the first
     from 2048   64 slots per queue of 7 words: ticket << 8 | code · deadline in monotonic ms ·
                 verdict if killed · if dead · if interrupted · as it ended · ticket that the scheduler settled
     then        64 texts per queue: "began_ms id task", for display only
@@ -39,7 +39,7 @@ _IDENTITY_AT = 64
 _SLOTS_AT = 2048
 _SLOT_WORDS = 7
 _TEXT_BYTES = 240
-_HANDLED, _BEAT, _DOING, _IDENTITY_LENGTH = 1, 2, 3, 4
+_HANDLED, _BEAT, _DOING, _IDENTITY_LENGTH, _REGISTRATION = 1, 2, 3, 4, 5
 _WORD, _DEADLINE, _IF_KILLED, _IF_DEAD, _IF_INTERRUPTED, _ENDED, _SETTLED = range(_SLOT_WORDS)
 
 
@@ -199,7 +199,16 @@ class Board:
         """Write what the process as a whole is doing."""
         self.words[_DOING] = doing
 
+    def set_registration(self, number: int) -> None:
+        """Write which registration at the store is the present one (registration.py)."""
+        self.words[_REGISTRATION] = number
+
     # others read
+
+    @property
+    def registration(self) -> int:
+        """Which registration at the store is the present one, from 1."""
+        return max(1, self.words[_REGISTRATION])
 
     @property
     def handled(self) -> int:
@@ -226,6 +235,11 @@ class Board:
         number = self.queues.index(queue)
         read = (self._slot(self._at(number, slot)) for slot in range(SLOTS))
         return {slot.ticket: slot for slot in read if slot is not None}
+
+    def tickets(self, queue: str) -> list[int]:
+        """Return the last ticket of each slot of a queue, also of those that are free again."""
+        number = self.queues.index(queue)
+        return [self.words[self._at(number, slot)] >> 8 for slot in range(SLOTS)]
 
     def overdue(self, now_ms: int) -> int | None:
         """Return the ticket of a run that has passed its deadline, None if there is none."""

@@ -15,8 +15,9 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from procqueue.core.errors import DriverError, DriverUnavailable, Gone
+from procqueue.core.repairs import Repair
 from procqueue.core.watch import Watch, beat_interval
-from procqueue.drivers.contract import Beat, Driver
+from procqueue.drivers.contract import Beat, Beats, Driver
 from procqueue.process.log import Log
 from procqueue.process.reclaim import reclaim_lost
 
@@ -48,6 +49,7 @@ class Hosts:
         timeout: float,
         alive: Callable[[], None],
         apart: Callable[[str], AbstractContextManager[None]],
+        repaired: Callable[[Repair, int], None],
         log: Log,
     ) -> None:
         self._host = host
@@ -57,8 +59,10 @@ class Hosts:
         self._watches = {queue: Watch(self._interval, timeout) for queue in queues}
         self._burials: deque[_Burial] = deque()
         self._beat_at = 0.0
+        self._mine: dict[str, int] = {}  # how far our own beat had come
         self._alive = alive
         self._apart = apart
+        self._repaired = repaired
         self._log = log
         self.disowned = False  # others have declared this host dead
 
@@ -90,7 +94,10 @@ class Hosts:
         """Tell the others not to watch this host any more. If that fails they bury it: nothing is lost."""
         try:
             for queue in () if self.disowned else self._watches:
-                driver.leave_host(queue, self._host)
+                before = self._mine.get(queue, 0)
+                beats = driver.beat(queue, self._host, self._name)
+                if self._own(beats) == before + 1:  # else the next master's scheduler beats already
+                    driver.leave_host(queue, self._host)
         except DriverError as error:
             self._log.warning("left_unnoticed", text=str(error))
 
@@ -112,12 +119,24 @@ class Hosts:
         except DriverError:
             self._watches[queue].failed()
             raise
+        self._note_own(queue, self._own(beats))
         others = {one.host: one for one in beats.hosts if one.host != self._host}
         values = {host: one.value for host, one in others.items()}
         # The moment after the answer: had it taken long, we would have slept.
         for host in self._watches[queue].saw(time.monotonic(), values, beats.server):
             if not any(one.queue == queue and one.host == host for one in self._burials):
                 self._bury(driver, queue, others[host])
+
+    def _own(self, beats: Beats) -> int:
+        return next((one.value for one in beats.hosts if one.host == self._host), 0)
+
+    def _note_own(self, queue: str, value: int) -> None:
+        """See whether the store remembers how often we have beaten."""
+        known = self._mine.get(queue, 0)
+        self._mine[queue] = value
+        if value <= known:
+            self._log.warning("went_back", queue=queue, beat=value, known=known)
+            self._repaired(Repair.WENT_BACK, 1)
 
     def _bury(self, driver: Driver, queue: str, dead: Beat) -> None:
         consumers = driver.bury(queue, dead.host, dead.value)

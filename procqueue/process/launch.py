@@ -21,6 +21,7 @@ _DRIVERS = {
     "redis": "procqueue.drivers.redis.driver",
     "rediss": "procqueue.drivers.redis.driver",
     "unix": "procqueue.drivers.redis.driver",
+    "redis+sentinel": "procqueue.drivers.redis.driver",
 }
 
 

@@ -22,6 +22,7 @@ from procqueue.core.events import Child, Life, Reason
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
 from procqueue.core.plan import Decision, Fork, Kill, Phase, Prove, Stop, Wanted, decide
+from procqueue.core.repairs import Repair
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.process import kernel, wishes
 from procqueue.process.births import Births
@@ -270,6 +271,8 @@ class Master:
                 self.news.problem(kept.pool, message["text"])
             case "solved":
                 self.news.solved(kept.pool)
+            case "repaired":
+                self.news.repaired(Repair(message["kind"]), int(message["number"]))
 
     def _hear_scheduler(self, kept: Kept, message: dict[str, Any]) -> None:
         match message["say"]:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from procqueue.core.repairs import Repair
 from procqueue.process.log import Log
 
 
@@ -33,6 +34,14 @@ class News:
     restarts: dict[str, int] = field(default_factory=dict)
     killed: list[str] = field(default_factory=list)  # names, while stopping
     host_lost: tuple[str, float] | None = None  # an identity that others declared dead, and when
+
+    repairs: dict[Repair, int] = field(default_factory=dict)
+    repaired_at: float = 0.0
+
+    def repaired(self, kind: Repair, number: int) -> None:
+        """Count what a store had lost, or had again. Whoever noticed it has logged it."""
+        self.repairs[kind] = self.repairs.get(kind, 0) + number
+        self.repaired_at = time.time()
 
     def problem(self, about: str, text: str) -> None:
         """Note a problem; say it once."""

@@ -19,11 +19,15 @@ from procqueue.core.verdict import ACK, Kind, Settlement
 from procqueue.drivers.contract import Driver
 from procqueue.process.board import Board, NoBoard
 from procqueue.process.log import Log
+from procqueue.process.registration import name_of, split_name
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """A dead consumer, and why it is dead. `detail`: signal, exit code, memory, limit, for people."""
+    """A dead consumer, or one registration of it, and why it is dead.
+
+    `detail`: signal, exit code, memory, limit, for people.
+    """
 
     consumer: str
     queues: tuple[str, ...]
@@ -55,15 +59,18 @@ def reclaim(driver: Driver, boards: str, death: Death, once: Container[str], log
 
     The board goes away at the very end: until then this can be interrupted and repeated.
     """
-    path = board_path(boards, death.consumer)
+    consumer, number = split_name(death.consumer)
+    path = board_path(boards, consumer)
     try:
         board = Board.open(path)
     except NoBoard:
         board = None
     total = 0
+    if board is not None and number == 1:
+        number = board.registration
     for queue in death.queues:
         slots = board.slots(queue) if board is not None else None
-        total += _reclaim_queue(driver, queue, death, slots, queue in once, log)
+        total += _reclaim_queue(driver, queue, name_of(consumer, number), death, slots, queue in once, log)
     if board is not None:
         board.close()
     for leftover in (path, f"{path}.draft"):
@@ -83,24 +90,43 @@ def reclaim_lost(
     settles all: a consumer holds no more than the slots of its board, which are fewer than MAX_ENTRIES.
     """
     death = Death(consumer, (queue,), Cause.LOST, None, {"unwatched": f"its whole host is lost: {host}"})
-    return _reclaim_queue(driver, queue, death, None, begins_once, log, before)
+    return _reclaim_queue(driver, queue, consumer, death, None, begins_once, log, before)
+
+
+def give_back(driver: Driver, boards: str, queue: str, name: str, log: Log) -> int:
+    """Settle what a registration owned that its consumer, which lives, has given up; return how many.
+
+    The store forgot it, and has it again from an older copy. What the board does not know was not begun, or
+    was done at a time that the store knows nothing of.
+    """
+    consumer, _ = split_name(name)
+    death = Death(consumer, (queue,), Cause.STOPPED)
+    try:
+        board = Board.open(board_path(boards, consumer))
+    except NoBoard:
+        slots: dict[int, Slot] = {}
+    else:
+        slots = board.slots(queue)
+        board.close()
+    return _reclaim_queue(driver, queue, name, death, slots, False, log)
 
 
 def _reclaim_queue(
     driver: Driver,
     queue: str,
+    name: str,
     death: Death,
     slots: dict[int, Slot] | None,
     once: bool,
     log: Log,
     before: int = 0,
 ) -> int:
-    owned = driver.owned(queue, death.consumer)
+    owned = driver.owned(queue, name)
     decided = fates(owned, slots, death.cause, death.overdue, begins_once=once, lost_before=before)
     settlements = [_settlement(queue, one, decided[one.ticket], death) for one in owned]
-    number = driver.reclaim(queue, death.consumer, settlements)
+    number = driver.reclaim(queue, name, settlements)
     if number:
-        log.warning("reclaimed", queue=queue, consumer=death.consumer, cause=death.cause, **_sum(settlements))
+        log.warning("reclaimed", queue=queue, consumer=name, cause=death.cause, **_sum(settlements))
     return number
 
 

@@ -23,12 +23,14 @@ from procqueue.core.errors import DriverError, DriverUnavailable, Newer, Stale
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
 from procqueue.core.policy import begins_once
+from procqueue.core.repairs import Repair
 from procqueue.core.settings.model import DriverSettings, Settings
 from procqueue.core.watch import beat_interval, scheduler_patience
 from procqueue.drivers.contract import MAX_ENTRIES, Complains, Driver
 from procqueue.drivers.opening import open_driver
 from procqueue.process import kernel
 from procqueue.process.board import Board
+from procqueue.process.comparison import Comparison
 from procqueue.process.holdup import HoldUp
 from procqueue.process.hosts import Hosts
 from procqueue.process.inbox import read_foreign
@@ -44,10 +46,10 @@ from procqueue.process.wishes import SCHEDULER
 ROUND = 1.0
 #: A driver that is away is asked again at least so often.
 RETRY = 2.0
+#: A stop waits so long for a driver that is away: the next start finds what is not reclaimed.
+STOP_PATIENCE = 2.0
 #: While a consumer holds messages behind a running one, we look so often.
 LOOK = 0.05
-#: The living are compared with what the driver knows so often (law S6).
-COMPARE_EVERY = 10.0
 
 #: What a complaint of the driver is about, for `status`.
 _STORE = "store"
@@ -75,12 +77,13 @@ class Scheduler:
         self._troubled: set[str] = set()  # what the master was told to be wrong
         self._hosts = Hosts(
             host, settings.master.name, self._queues, self._once, settings.master.host_timeout,
-            self._show_beat, self._apart, self._log,
+            self._show_beat, self._apart, self._repaired, self._log,
         )  # fmt: skip
+        self._comparison = Comparison(self._queues, host, boards, self._repaired, self._apart, self._log)
         self._stopping = False
         self._exit = Exit.OK
+        self._patient_until = float("inf")  # monotonic, once it is stopping
         self._ready = False
-        self._compare_at = 0.0
         self._next_round = 0.0
         self._retry_in = 0.0
         self._refused = ""  # what the driver said when it refused last; it is logged once
@@ -140,14 +143,22 @@ class Scheduler:
             if self._lifeline.ended:
                 undertaker = Undertaker(self._settings, self._living, self._deaths, self._boards, self._log)
                 undertaker.run(lambda: self._keep_house(driver), lambda death: self._reclaim(driver, death))
+                self._retry_in = 0.0  # it has stayed until the driver did all that was left
                 break
-        self._hosts.leave(driver)
+        if not self._retry_in:  # a driver that is away would make it wait once more
+            self._hosts.leave(driver)
 
     def _is_done(self) -> bool:
-        """True if it was told to stop, and every death that it was told of before is reclaimed."""
-        if self._stopping:
-            self._hear()  # the signal may have overtaken the news of the last death
-        return self._stopping and not self._deaths
+        """True if it was told to stop, and every death that it knows of is reclaimed, or cannot be."""
+        if not self._stopping:
+            return False
+        self._hear()  # the signal may have overtaken the news of the last death
+        self._patient_until = min(self._patient_until, time.monotonic() + STOP_PATIENCE)
+        is_away = self._retry_in or self._troubled
+        if self._deaths and is_away and time.monotonic() >= self._patient_until:
+            self._log.warning("left_unreclaimed", consumers=len(self._deaths), until="the next start")
+            return True
+        return not self._deaths
 
     def _stop(self, _signum: int, _frame: object) -> None:
         self._stopping = True
@@ -188,7 +199,7 @@ class Scheduler:
             self._log.warning("driver_away", text=str(error), retry="until it is back")
         self._refused = refused
         self._lifeline.say("problem", about="driver", text=str(error))
-        self._compare_at = 0.0  # what happened meanwhile may have been lost
+        self._comparison.soon()
         self._retry_in = min(self._retry_most, self._retry_in * 2 or 0.1)
         return self._retry_in * (1 + 0.2 * random.random())
 
@@ -211,6 +222,10 @@ class Scheduler:
         if self._hosts.disowned and not known:
             self._lifeline.say("host_lost", host=self._host)
 
+    def _repaired(self, kind: Repair, number: int) -> None:
+        """Let the master count what a store had lost, or had again."""
+        self._lifeline.say("repaired", kind=kind, number=number)
+
     def _show_beat(self) -> None:
         """Show the master that this loop turns (lookout.py)."""
         self._board.set_beat(time.monotonic_ns() // 1_000_000)
@@ -230,14 +245,8 @@ class Scheduler:
         if not self._ready:
             self._ready = True
             self._lifeline.say("ready")
-        if time.monotonic() >= self._compare_at and not self._lifeline.ended:
-            self._compare_at = time.monotonic() + COMPARE_EVERY
-            known: dict[str, list[str]] = {}
-            for queue in self._queues:
-                with self._apart(queue):
-                    known[queue] = driver.consumers(queue, self._host)
-            # First what the driver knows, then who lives: a consumer has its id before its fork.
-            self._lifeline.say("who_lives", known=known)
+        if self._comparison.is_due and not self._lifeline.ended:
+            self._lifeline.say("who_lives", known=self._comparison.known(driver))
         return soonest
 
     def _keep(self, driver: Driver, queue: str) -> float:
@@ -282,12 +291,14 @@ class Scheduler:
             with self._apart(",".join(death.queues)):
                 self._reclaim(driver, death)
             self._beat(driver)
+        self._comparison.settle(driver)
 
     def _reclaim(self, driver: Driver, death: Death) -> None:
         reclaim(driver, self._boards, death, self._once, self._log)
         self._living.pop(death.consumer, None)
         self._take_back.forget(death.consumer)
         self._deaths.pop(death.consumer, None)
+        self._comparison.reclaimed(death.consumer)
         self._lifeline.say("reclaimed", consumer=death.consumer)
 
     def _hear(self) -> None:
@@ -310,7 +321,10 @@ class Scheduler:
                     )
                     self._deaths[death.consumer] = death
                 case "living":
-                    self._bury_unknown(message["known"], set(message["consumers"]))
+                    dead = self._comparison.found_dead(
+                        message["known"], set(message["consumers"]), self._deaths
+                    )
+                    self._deaths |= {death.consumer: death for death in dead}
                 case "count":
                     self._next_round = 0.0
 
@@ -327,15 +341,6 @@ class Scheduler:
             "consumer": self._id, "host": self._host, "pool": SCHEDULER, "index": 0, "generation": 1,
             "pid": pid, "start_time": kernel.start_time_of(pid), "boot_id": kernel.boot_id(),
         }  # fmt: skip
-
-    def _bury_unknown(self, known: dict[str, list[str]], living: set[str]) -> None:
-        """Reclaim whoever the driver holds for one of this host's, and the master does not (law S6)."""
-        dead = (
-            {consumer for consumers in known.values() for consumer in consumers} - living - set(self._deaths)
-        )
-        for consumer in dead:
-            queues = tuple(queue for queue, consumers in known.items() if consumer in consumers)
-            self._deaths[consumer] = Death(consumer, queues, Cause.UNWATCHED)
 
 
 def _drain(fd: int) -> bool:

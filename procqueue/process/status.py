@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from procqueue.core.book import Book
 from procqueue.core.events import Child, Life, Reason
 from procqueue.core.plan import Phase, Wanted
+from procqueue.core.repairs import Repair
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.units import format_seconds
 from procqueue.process import kernel
@@ -63,10 +64,17 @@ def status(master: Master) -> dict[str, Any]:
             {"about": about, "text": text, "since": _moment(since)}
             for about, (text, since) in master.news.notes.items()
         ],
+        "repairs": _repairs(master.news),
         "counts_at": _moment(master.news.counts_at) if master.news.counts_at else None,
         "queues": queues,
         "processes": {},
     }
+
+
+def _repairs(news: News) -> dict[str, Any]:
+    """Tell how often the store had lost, or had again, what it should not, and when that was seen last."""
+    counts = {kind.value: news.repairs.get(kind, 0) for kind in Repair}
+    return {**counts, "last": _moment(news.repaired_at) if news.repaired_at else None}
 
 
 def _problems(master: Master, now: float) -> list[dict[str, Any]]:

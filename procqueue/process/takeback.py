@@ -16,6 +16,7 @@ from procqueue.core.verdict import ACK, UNTOUCHED, Settlement, Verdict
 from procqueue.drivers.contract import Driver
 from procqueue.process.board import Board, NoBoard
 from procqueue.process.reclaim import Living, board_path
+from procqueue.process.registration import name_of
 
 #: After a poke we go on looking for so long; who still holds something pokes again.
 _ALERT_SECONDS = 1.5
@@ -69,7 +70,7 @@ class TakeBack:
             done = dict.fromkeys(board.done(queue), ACK)
             taken = dict.fromkeys(set(board.take_held(queue)) - returned, UNTOUCHED)
             if done or taken:
-                self._settle(driver, queue, one.consumer, done | taken)
+                self._settle(driver, queue, name_of(one.consumer, board.registration), done | taken)
                 board.mark_settled(queue, done)
                 returned |= taken.keys()
 

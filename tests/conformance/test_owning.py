@@ -346,6 +346,56 @@ def test_a_ticket_is_not_below_the_drivers_clock(driver: Driver) -> None:
     assert before <= held.ticket <= time.time() * 1e6 + 1_000
 
 
+AHEAD = 10**12  # µs: eleven days
+
+
+def test_tickets_go_on_where_they_were_said_to_have_been(driver: Driver) -> None:
+    push(driver, "a", "b", "c")
+    who = consumer(driver)
+    (first,) = take(driver, who)
+    last = first.ticket + AHEAD
+
+    driver.raise_tickets(QUEUE, last)
+
+    assert [one.ticket for one in take(driver, who, 2)] == [last + 1, last + 2]
+    assert driver.owned(QUEUE, who)[0].ticket == first.ticket
+
+
+def test_tickets_are_never_lowered(driver: Driver) -> None:
+    push(driver, "a", "b")
+    who = consumer(driver)
+    last = int(time.time() * 1e6) + AHEAD
+    driver.raise_tickets(QUEUE, last)
+    (first,) = take(driver, who)
+
+    driver.raise_tickets(QUEUE, last - 1)
+    driver.raise_tickets(QUEUE, 1)
+
+    (second,) = take(driver, who)
+    assert (first.ticket, second.ticket) == (last + 1, last + 2)
+
+
+def test_the_tickets_of_a_queue_that_is_not_there_can_be_raised(store: Store) -> None:
+    last = int(time.time() * 1e6) + AHEAD
+
+    store.open().raise_tickets(QUEUE, last)
+
+    driver = store.open()
+    push(driver, "m")
+    (held,) = take(driver, consumer(driver))
+    assert held.ticket == last + 1
+
+
+def test_raised_tickets_are_exact_up_to_the_largest(driver: Driver) -> None:
+    push(driver, "m")
+    driver.raise_tickets(QUEUE, 2**53 - 2)
+
+    (held,) = take(driver, consumer(driver))
+
+    assert held.ticket == 2**53 - 1
+    assert settle(driver, "emails:0", [held]) == ()
+
+
 def test_the_answer_tells_the_drivers_clock(driver: Driver) -> None:
     who = consumer(driver)
     before = time.time() * 1000 - 1

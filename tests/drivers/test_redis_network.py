@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -14,11 +15,16 @@ from types import FrameType
 import pytest
 
 from procqueue.core.errors import DriverError, DriverUnavailable
+from procqueue.core.message import State
 from procqueue.core.verdict import UNTOUCHED
 from procqueue.drivers.contract import Entry, Pushed
 from procqueue.drivers.redis import RedisDriver
 from tests.drivers.redis_support import Proxy, opened, push, queue_name, raw, settled, sweep
+from tests.fleet import free_port
 from tests.servers import kinds, redis_url, start_server
+
+#: Seconds and probes, and at last milliseconds.
+GIVES_UP = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 
 
 @pytest.fixture(params=kinds(), scope="module")
@@ -94,6 +100,38 @@ def test_a_half_open_server_ends_in_unavailable_within_the_timeout(driver: Redis
 
     assert broken.value.sent
     assert time.monotonic() - began < 5
+
+
+def test_a_reply_that_is_cut_in_its_middle_is_no_reply(driver: RedisDriver, proxy: Proxy) -> None:
+    cut = threading.Event()
+
+    def cut_off(data: bytes) -> bytes | None:
+        if cut.is_set():
+            return None
+        cut.set()
+        return data[: len(data) // 2]
+
+    proxy.on_reply = cut_off
+    with pytest.raises(DriverUnavailable) as broken:
+        driver.messages("emails", State.WAITING, 0, 10)
+    proxy.on_reply = lambda data: data
+
+    assert broken.value.sent and cut.is_set()
+    assert [one.id for one in driver.messages("emails", State.WAITING, 0, 10)] == ["first"]
+
+
+def test_the_kernel_gives_a_silent_peer_up_on_every_connection(tmp_path: Path) -> None:
+    port = free_port()
+    server = start_server(tmp_path, "--port", str(port))
+    with opened(f"redis://127.0.0.1:{port}") as driver:
+        driver.counts("emails")
+        driver.wait(["emails"], 0.01, [])
+
+        for link in (driver._link, driver._waiter._link):
+            with socket.socket(fileno=os.dup(link.fileno())) as sock:
+                tcp = {n: sock.getsockopt(socket.IPPROTO_TCP, getattr(socket, n)) for n in GIVES_UP}
+                assert tcp == GIVES_UP and sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    server.stop()
 
 
 def test_a_server_that_accepts_and_says_nothing_is_unavailable(proxy: Proxy) -> None:

@@ -97,6 +97,7 @@ VERBS: dict[str, Verb] = {
         queue, [Entry("x", b"1")], Lane("t", 1)
     ),
     "register": lambda driver, queue, _: driver.register(queue, "another", "h"),
+    "raise_tickets": lambda driver, queue, _: driver.raise_tickets(queue, 2**52),
     "beat": lambda driver, queue, _: driver.beat(queue, "h", "name"),
     "bury": lambda driver, queue, _: driver.bury(queue, "h", 0),
     "leave_host": lambda driver, queue, _: driver.leave_host(queue, "nobody"),

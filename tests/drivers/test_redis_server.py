@@ -69,6 +69,21 @@ def test_a_full_store_refuses_a_push_whole_and_takes_all_else(start: Start) -> N
                 run(driver, QUEUE, endings)
 
 
+def test_a_driver_tells_before_it_asks_whether_it_will_have_to_connect(start: Start) -> None:
+    server = start()
+    with opened(server.url) as driver:
+        assert not driver.is_connected()
+        push(driver, QUEUE, "a")
+        assert driver.is_connected()
+
+        server.kill()
+        until(lambda: not driver.is_connected(), "the end of the connection to be seen")
+        start()
+
+        push(driver, QUEUE, "a")
+        assert driver.is_connected()
+
+
 def test_d10_a_full_store_answers_repeats_and_duplicates_and_a_refused_chunk_keeps_its_number(
     start: Start,
 ) -> None:

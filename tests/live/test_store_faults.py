@@ -134,28 +134,6 @@ def test_a_server_without_its_scripts_gets_them_again(start: Start, make: Make) 
     assert sorted(p.said()) == [f"quick {n}" for n in range(3)] and p.pids("q") == consumers
 
 
-def test_d5_after_a_store_has_forgotten_everything_consumers_are_replaced_and_go_on(
-    start: Start, make: Make
-) -> None:
-    server = start()
-    p = make(QUEUE, APP, server.url)
-    p.start()
-    before = p.pids("q")
-    p.push("long", 0)
-    p.wait_said("began 0")
-
-    with plain(server) as client:
-        client.flushall()
-    p.push_many("quick", 10)
-    (p.folder / "go").touch()
-
-    p.wait_until(lambda: len(p.said()) == 12, "everything to run")
-    p.wait_until(lambda: len(set(p.pids("q")) - set(before)) == 2, "both to be replaced")
-    p.wait_empty()
-    assert sorted(p.said()) == sorted(["began 0", "ended 0"] + [f"quick {n}" for n in range(10)])
-    assert p.failed() == []
-
-
 def test_a_full_store_takes_nothing_new_and_settles_what_is_in_hand(start: Start, make: Make) -> None:
     server = start()
     p = make(QUEUE, APP, server.url)

@@ -13,6 +13,7 @@ import pytest
 from procqueue.core.errors import DriverError, DriverUnavailable
 from procqueue.core.message import Counters, State
 from procqueue.core.record import Record
+from procqueue.core.repairs import Repair
 from procqueue.drivers.contract import Driver, Entry
 from procqueue.drivers.sqlite.driver import SqliteDriver
 from procqueue.process.hosts import Hosts
@@ -31,8 +32,13 @@ def driver(tmp_path: Path) -> Iterator[SqliteDriver]:
     driver.close()
 
 
-def new_hosts(host: str = "here", once: tuple[str, ...] = ()) -> Hosts:
-    return Hosts(host, "shop", (QUEUE, OTHER), once, TIMEOUT, lambda: None, apart, Log("test", "error"))
+def new_hosts(
+    host: str = "here",
+    once: tuple[str, ...] = (),
+    repaired: Callable[[Repair, int], None] = lambda _kind, _number: None,
+) -> Hosts:
+    log = Log("test", "error")
+    return Hosts(host, "shop", (QUEUE, OTHER), once, TIMEOUT, lambda: None, apart, repaired, log)
 
 
 @contextmanager
@@ -184,3 +190,34 @@ class Flaky:
             if self.calls in self._when:
                 raise self._error
         return getattr(self._driver, name)
+
+
+def test_d13_a_queue_that_comes_back_older_or_empty_is_told_once(driver: SqliteDriver) -> None:
+    told: list[tuple[Repair, int]] = []
+    hosts = new_hosts(repaired=lambda kind, number: told.append((kind, number)))
+    turn_until(hosts, driver, lambda: beat_of(driver, QUEUE) == 3)
+    assert told == []
+
+    driver.leave_host(QUEUE, "here")  # as an empty store has no host
+
+    turn_until(hosts, driver, lambda: beat_of(driver, QUEUE) == 3)
+    assert told == [(Repair.WENT_BACK, 1)]
+
+
+def test_s8_an_undertaker_that_leaves_does_not_take_the_next_masters_scheduler_off_the_list(
+    driver: SqliteDriver,
+) -> None:
+    old, new = new_hosts(), new_hosts()
+    old.turn(driver)
+    new.turn(driver)
+
+    old.leave(driver)
+    assert hosts_of(driver) == ["here"]
+
+    turn_until(new, driver, lambda: beat_of(driver, QUEUE) > 4)
+    new.leave(driver)
+    assert hosts_of(driver) == []
+
+
+def beat_of(driver: Driver, queue: str) -> int:
+    return next((one.value for one in driver.beats(queue).hosts if one.host == "here"), 0)

@@ -24,7 +24,10 @@ PARTS = ("host", "port", "db", "username", "password", "password_file")
 COMPOSED = ("url", "durability", *PARTS)  # all but these are taken over as they are
 DURABILITIES = {"redis": ("store",), "sqlite": ("fsync", "normal"), "sync": ("store",)}
 
-_KIND = {"redis": "redis", "rediss": "redis", "unix": "redis", "sqlite": "sqlite", "sync": "sync"}
+_KIND = {
+    "redis": "redis", "rediss": "redis", "unix": "redis", "redis+sentinel": "redis",
+    "sqlite": "sqlite", "sync": "sync",
+}  # fmt: skip
 
 
 def read_driver(
@@ -55,7 +58,8 @@ def read_driver(
 def _with_parts(reading: Reading, section: Section, address: Address, parts: dict[str, Any]) -> Address:
     for name, value in parts.items():
         here = (*section.path, name)
-        if _KIND[address.scheme] != "redis" or (address.scheme == "unix" and name in ("host", "port")):
+        elsewhere = address.scheme in ("unix", "redis+sentinel") and name in ("host", "port")
+        if _KIND[address.scheme] != "redis" or elsewhere:
             reading.wrong(
                 section.document, here, f"{address.scheme}:// has no {name}", "take it out, or change the url"
             )

@@ -41,7 +41,7 @@ TOP = _keys(
 )
 
 DRIVER = _keys(
-    Key("url", "redis:// rediss:// unix:// sqlite:/// sync://", read.secret, expands=False),
+    Key("url", "redis:// rediss:// unix:// redis+sentinel:// sqlite:/// sync://", read.secret, expands=False),
     Key("host", "host of the server; wins over the url", read.text),
     Key("port", "port of the server; wins over the url", read.whole(1, 65535)),
     Key("db", "number of the database; wins over the url", read.whole(0, 100_000)),

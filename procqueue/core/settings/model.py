@@ -67,7 +67,7 @@ class DriverSettings:
 
     @property
     def scheme(self) -> str:
-        """The kind of driver: redis, rediss, unix, sqlite or sync."""
+        """The kind of driver: redis, rediss, unix, redis+sentinel, sqlite or sync."""
         return self.url.partition(":")[0]
 
 

@@ -13,12 +13,14 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from procqueue.core.settings.wrong import LATER, Wrong, nearest
 from procqueue.core.units import shown
 
-SCHEMES = ("redis", "rediss", "unix", "sqlite", "sync")
-LATER_SCHEMES = ("redis+sentinel", "redis+cluster", "postgresql", "amqp")
+SCHEMES = ("redis", "rediss", "unix", "redis+sentinel", "sqlite", "sync")
+LATER_SCHEMES = ("redis+cluster", "postgresql", "amqp")
 TLS_OPTIONS = (
     "ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname",
 )  # fmt: skip
+SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 REDIS_PORT = 6379
+SENTINEL_PORT = 26379
 MOST_DATABASES = 100_000
 
 _ENCODE_HINT = (
@@ -40,6 +42,8 @@ class Address:
     password: str = ""
     path: str = ""  # of the SQLite file or the Unix socket
     options: tuple[tuple[str, str], ...] = ()
+    sentinels: tuple[tuple[str, int], ...] = ()  # hosts and ports …
+    master: str = ""  # … and the name under which they know the server
 
 
 def read_url(url: str) -> Address:
@@ -54,6 +58,7 @@ def read_url(url: str) -> Address:
         raise Wrong(named, nearest(scheme, SCHEMES) or f"one of {', '.join(SCHEMES)}")
     if any(mark.isspace() or not mark.isprintable() for mark in url):
         raise Wrong("holds a space or a control character", _ENCODE_HINT)
+    url, nodes = _without_nodes(url) if scheme == "redis+sentinel" else (url, "")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or 0
@@ -74,6 +79,8 @@ def read_url(url: str) -> Address:
             return _sync(address, parts.netloc, options)
         case "unix":
             return _unix(address, options)
+        case "redis+sentinel":
+            return _sentinel(address, nodes, options)
         case _:
             return _redis(address, options)
 
@@ -88,8 +95,10 @@ def write_url(address: Address) -> str:
     options = dict(address.options)
     match address.scheme:
         case "redis" | "rediss":
-            host = f"[{address.host}]" if ":" in address.host else address.host
-            rest = f"{who}{host}:{address.port}/{address.db}"
+            rest = f"{who}{_node(address.host, address.port)}/{address.db}"
+        case "redis+sentinel":
+            nodes = ",".join(_node(*sentinel) for sentinel in address.sentinels)
+            rest = f"{who}{nodes}/{address.master}/{address.db}"
         case "unix":
             rest = who + quote(address.path, errors="surrogateescape")
             options = {"db": str(address.db), **options}
@@ -152,6 +161,50 @@ def _redis(address: Address, options: dict[str, str]) -> Address:
         address.password,
         options=tuple(sorted(options.items())),
     )
+
+
+def _without_nodes(url: str) -> tuple[str, str]:
+    """Take `host:port,host:port` out of a url: the library reads one host only."""
+    scheme, rest = url.split("://", 1)
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    rest = rest[len(authority) :]
+    who, at, nodes = authority.rpartition("@")
+    return f"{scheme}://{who}{at}{rest}", nodes
+
+
+def _sentinel(address: Address, nodes: str, options: dict[str, str]) -> Address:
+    sentinels = tuple(_sentinel_node(node) for node in nodes.split(","))
+    master, _, named = address.path.strip("/").partition("/")
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", master):
+        raise Wrong(
+            "names no master",
+            "write the name that the sentinels know it by: redis+sentinel://host:26379/mymaster/0",
+        )
+    db = _database(named or options.pop("db", "0"))
+    if named and "db" in options:
+        raise Wrong("names the database twice, in its path and as ?db=", "keep one of them")
+    for option in options:
+        _refuse_option(option, (*SENTINEL_OPTIONS, "db"))
+    return Address(
+        address.scheme,
+        db=db,
+        username=address.username,
+        password=address.password,
+        options=tuple(sorted(options.items())),
+        sentinels=sentinels,
+        master=master,
+    )
+
+
+def _sentinel_node(node: str) -> tuple[str, int]:
+    found = re.fullmatch(r"(?:\[([^\[\]]*)\]|([^:\[\]]*))(?::([0-9]{1,5}))?", node)
+    if not found or int(found[3] or SENTINEL_PORT) not in range(1, 65536):
+        raise Wrong("the hosts and ports of its sentinels cannot be read", "write host:26379,host:26379")
+    return check_host(_decoded(found[1] or found[2] or "").lower()), int(found[3] or SENTINEL_PORT)
+
+
+def _node(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _unix(address: Address, options: dict[str, str]) -> Address:

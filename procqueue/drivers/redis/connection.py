@@ -3,7 +3,7 @@
 redis-py's Connection does the protocol and TLS; its client, its pools and its retries are left aside
 (measured: a request repeated by the library is applied twice, and the client costs as much time as the
 server). Whatever interrupts a call closes the connection: the next reply on it would be somebody else's.
-Next to read: refusals.py, which says what an error means.
+Next to read: refusals.py, which says what an error means; sentinels.py, which finds the server.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import os
 import re
 import select
 import socket
+import time
 import weakref
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from redis import exceptions
 from redis.backoff import NoBackoff
@@ -30,7 +31,7 @@ from redis.connection import (
 from redis.retry import Retry
 
 from procqueue.core.errors import DriverError, DriverUnavailable
-from procqueue.drivers.redis.refusals import broken, code_of, refusal
+from procqueue.drivers.redis.refusals import broken, code_of, refusal, turned_away
 
 OLDEST: Final = (6, 2)
 
@@ -48,12 +49,42 @@ _NOT_OURS = (
 )
 
 
-class Link:
-    """A connection that opens itself when it is needed, and whose errors are those of procqueue."""
+#: With sentinels, no answer is believed of a server that they had not named within so many seconds …
+_BELIEVED = 1.0
+#: … unless none of them can be reached: what works goes on, and they are asked again after so many.
+_UNGUIDED = 10.0
 
-    def __init__(self, url: str, timeout: float, connect_timeout: float) -> None:
-        self._timeout = timeout
+
+class Guide(Protocol):
+    """Whoever knows where the master is. Stale answers are refused by the Link, which asks again."""
+
+    def find(self) -> tuple[str, int]:
+        """Return host and port of the master. Raises DriverUnavailable, DriverError."""
+
+    def doubt(self) -> None:
+        """Take note that what was found is no master, or cannot be reached."""
+
+
+class Link:
+    """A connection that opens itself when it is needed, and whose errors are those of procqueue.
+
+    `guide`: says anew at each opening where to connect to, and meanwhile whether that has changed.
+    `checks_version`: false for what is no store.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        timeout: float,
+        connect_timeout: float,
+        guide: Guide | None = None,
+        *,
+        checks_version: bool = True,
+    ) -> None:
         self._connection: Any = _build(url, timeout, connect_timeout)
+        self._guide = guide
+        self._named_at = 0.0  # monotonic: when the guide last named this server
+        self._checks_version = checks_version
         self.where = _name_of(self._connection)
         self.server = ""  # the run id of the server last connected to
         self._is_open = False
@@ -67,6 +98,11 @@ class Link:
     def is_open(self) -> bool:
         """True while a connection stands, as far as we know."""
         return self._is_open
+
+    @property
+    def stands(self) -> bool:
+        """True while the next command can go over the connection that there is."""
+        return self._is_open and not self._unread and not (self._is_plain and self._poll.poll(0))
 
     def fileno(self) -> int:
         """Return the descriptor of the open connection."""
@@ -82,8 +118,10 @@ class Link:
 
     def send(self, *args: str | bytes | int) -> None:
         """Send one command, on a new connection if there is none or the server has closed it meanwhile."""
-        if self._is_open and (self._unread or (self._is_plain and self._poll.poll(0))):
+        if not self.stands:
             self.close()  # closed by the server, or out of step: nothing can come before we ask
+        if self._is_open and not self._is_master():
+            self.close()
         self._send(*args)
 
     def send_ahead(self, *args: str | bytes | int) -> Callable[..., Any]:
@@ -118,10 +156,13 @@ class Link:
         """Read the reply to what was sent. An error reply leaves it open, any other failure closes it."""
         self._unread -= 1
         try:
-            return self._connection.read_response()
+            reply = self._connection.read_response()
+            self._believe()
+            return reply
         except exceptions.NoScriptError:
             raise
         except exceptions.ResponseError as error:
+            self._believe()
             if code_of(error) in ("READONLY", "UNBLOCKED"):
                 self.close()  # the server changed its role: the name may lead to another one now
             raise refusal(error, self.where, pushing=pushing) from error
@@ -153,23 +194,32 @@ class Link:
 
     def _open(self) -> None:
         try:
+            self._look_up()
             self._connection.connect()
             self._is_open = True
             self._times_opened += 1
             self._poll = select.poll()
             self._poll.register(self.fileno(), select.POLLIN)
-            self._check_version()
+            if self._checks_version:
+                self._check_version()
+            if self._guide:
+                self._check_role()
         except DriverError as error:
-            self.close()
+            self._give_up()
             if isinstance(error, DriverUnavailable):
-                error.sent = False  # what the caller wants sent was not
+                raise turned_away(error) from error.__cause__  # what the caller wants sent was not
             raise
         except (exceptions.RedisError, OSError) as error:
-            self.close()
+            self._give_up()
             raise broken(error, self.where, sent=False) from error
         except BaseException:
             self.close()
             raise
+
+    def _give_up(self) -> None:
+        self.close()
+        if self._guide:
+            self._guide.doubt()
 
     def _check_version(self) -> None:
         # Not call(): a server that has said no already must be read, not reconnected to, again and again.
@@ -181,6 +231,38 @@ class Link:
             raise DriverError(f"Redis at {self.where} is {version}: procqueue needs 6.2 or newer, or Valkey")
         run_id = re.search(rb"^run_id:(\w+)", info, re.MULTILINE)
         self.server = str(run_id[1], "ascii") if run_id else ""
+
+    def _look_up(self) -> None:
+        if self._guide:
+            asked_at = time.monotonic()
+            self._connection.host, self._connection.port = self._guide.find()
+            self._named_at = asked_at
+            self.where = _name_of(self._connection)
+
+    def _check_role(self) -> None:
+        self._send(b"INFO", b"replication")
+        if b"role:master" not in self.read():
+            raise DriverUnavailable(f"Redis at {self.where} is no master any more, or not yet")
+
+    def _is_master(self) -> bool:
+        """False if the guide names another server. A frozen one that wakes up does not know it itself."""
+        now = time.monotonic()
+        if self._guide is None or now - self._named_at < _BELIEVED:
+            return True
+        try:
+            named = self._guide.find()
+        except DriverError:
+            self._named_at = now + _UNGUIDED - _BELIEVED
+            return True
+        self._named_at = now
+        return named == (self._connection.host, self._connection.port)
+
+    def _believe(self) -> None:
+        if not self._is_master():
+            self.close()
+            error = DriverUnavailable(f"Redis at {self.where} is not the master any more")
+            error.sent = True
+            raise error
 
     def _socket(self) -> Any:
         return self._connection._sock  # redis-py has no public name for it that all versions share

@@ -37,6 +37,7 @@ from procqueue.drivers.contract import (
 from procqueue.drivers.redis import replies
 from procqueue.drivers.redis.connection import Link
 from procqueue.drivers.redis.scripts import KEYS, load_scripts
+from procqueue.drivers.redis.sentinels import guided
 from procqueue.drivers.redis.wait import Waiter
 
 #: Tombstones stand so long: no process sleeps a week and then settles.
@@ -49,8 +50,9 @@ _FORGET_AT_ONCE = 10
 class RedisDriver:
     """Messages in Redis ≥ 6.2 or Valkey: the contract of drivers/contract.py.
 
-    `url`: redis://, rediss:// or unix://. `prefix` begins every key. `timeout` and `connect_timeout`, in
-    seconds, bound every call. Connects at the first verb. Raises DriverError for a url that cannot be used.
+    `url`: redis://, rediss://, unix:// or redis+sentinel://. `prefix` begins every key. `timeout` and
+    `connect_timeout`, in seconds, bound every call. Connects at the first verb. Raises DriverError for a url
+    that cannot be used.
     """
 
     name = "redis"
@@ -61,8 +63,9 @@ class RedisDriver:
         self._pid = os.getpid()
         self._prefix = prefix
         self._scripts = load_scripts()
-        self._link = Link(url, timeout, connect_timeout)
-        self._waiter = Waiter(Link(url, timeout, connect_timeout), timeout)
+        server, guide = guided(url, connect_timeout)
+        self._link = Link(server, timeout, connect_timeout, guide)
+        self._waiter = Waiter(Link(server, timeout, connect_timeout, guide), timeout)
         self._keys: dict[str, tuple[str, ...]] = {}
 
     # producers
@@ -147,6 +150,10 @@ class RedisDriver:
         for one in settlements:
             args += _settled_form(one)
         return int(self._run("reclaim", queue, args, consumer))
+
+    def raise_tickets(self, queue: str, last: int) -> None:
+        """Let every ticket given from now on be larger than `last`."""
+        self._run("raise_tickets", queue, (last,))
 
     def beat(self, queue: str, host: str, name: str) -> Beats:
         """Raise the beat of `host` and return those of all."""
@@ -238,6 +245,10 @@ class RedisDriver:
         if state is State.RESERVED:
             raise ValueError("what is reserved belongs to its consumer and cannot be cleared")
         return int(self._run("clear", queue, (state.value, MAX_ENTRIES)))
+
+    def is_connected(self) -> bool:
+        """False if the next verb opens a new connection."""
+        return self._link.stands
 
     def close(self) -> None:
         """Give back every descriptor. Never raises."""

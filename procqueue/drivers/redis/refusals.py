@@ -20,20 +20,22 @@ LEAST_ACL = (
     "+zremrangebyrank +del"
 )
 
-_TRANSIENT = frozenset(
-    (
-        "LOADING",
-        "BUSY",
-        "MASTERDOWN",
-        "TRYAGAIN",
-        "CLUSTERDOWN",
-        "NOREPLICAS",
-        "READONLY",
-        "UNBLOCKED",
-        "MISCONF",
-    )
-)
+#: What passes, by itself or when somebody does this.
+_TRANSIENT = {
+    "LOADING": "it reads its data and will be ready by itself",
+    "BUSY": "a script holds it up; wait, or end it (redis-cli SCRIPT KILL)",
+    "MASTERDOWN": "it is a replica that has lost its master",
+    "TRYAGAIN": "",
+    "CLUSTERDOWN": "",
+    "NOREPLICAS": "start its replicas, or lower its min-replicas-to-write",
+    "READONLY": "it is a replica; name its master in the url, or its sentinels (redis+sentinel://)",
+    "UNBLOCKED": "it has changed its role",
+    "MISCONF": "it cannot save; look into its log, and free its disk",
+    "OOM": "raise its maxmemory, or handle what is stored",
+}
 _CLUSTER = frozenset(("MOVED", "ASK", "CROSSSLOT"))
+_SILENT = "it does not answer; it is stopped, held up or cut off"
+_TURNED_AWAY = "it closes new connections; it is stopping, or has as many clients as its maxclients allows"
 _OURS = {"GONE": Gone, "UNKNOWN": Unknown, "NEWER": Newer}
 
 _NAMED: tuple[tuple[type[Exception], str], ...] = (
@@ -83,10 +85,10 @@ def refusal(error: exceptions.RedisError, where: str, *, pushing: bool = False) 
         return DriverError(f"{text}: check user and password in the url (redis://user:password@host)")
     if code in _CLUSTER:
         return DriverError(f"{text}: a cluster is not supported; name a server that is none")
-    if code in _TRANSIENT or code == "OOM":
-        return DriverUnavailable(text)
-    if isinstance(error, exceptions.ConnectionError):
-        return DriverUnavailable(text)  # "max number of clients reached" is a reply and means this
+    if code in _TRANSIENT:
+        return DriverUnavailable(_advised(text, _TRANSIENT[code]))
+    if isinstance(error, exceptions.ConnectionError):  # "max number of clients reached" is a reply
+        return DriverUnavailable(_advised(text, _TURNED_AWAY))
     return DriverError(text)
 
 
@@ -96,6 +98,20 @@ def broken(error: Exception, where: str, *, sent: bool) -> DriverError:
         return refusal(error, where)  # a reply, but of a kind that redis-py takes for a broken connection
     if isinstance(error.__context__, ssl.SSLCertVerificationError):
         return DriverError(f"Redis at {where}: {error}: name its authority (?ssl_ca_certs=FILE in the url)")
-    unavailable = DriverUnavailable(f"Redis at {where}: {error}")
+    advice = _SILENT if isinstance(error, exceptions.TimeoutError) else ""
+    unavailable = DriverUnavailable(_advised(f"Redis at {where}: {error}", advice))
     unavailable.sent = sent
     return unavailable
+
+
+def turned_away(error: DriverUnavailable) -> DriverUnavailable:
+    """Return what an error means while connecting: nothing was sent of what the caller wants sent."""
+    cause = error.__cause__
+    if isinstance(cause, exceptions.ConnectionError) and not code_of(cause):
+        return DriverUnavailable(f"{error}: {_TURNED_AWAY}")
+    error.sent = False
+    return error
+
+
+def _advised(text: str, advice: str) -> str:
+    return f"{text}: {advice}" if advice else text

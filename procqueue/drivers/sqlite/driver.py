@@ -203,6 +203,16 @@ class SqliteDriver:
             self._wake.send(queue)
         return count
 
+    def raise_tickets(self, queue: str, last: int) -> None:
+        """Let every ticket given from now on be larger than `last`."""
+        with self._link.reading() as db:
+            behind = Numbers.of(db, queue).ticket < last
+        if behind:
+            with self._link.writing() as db:
+                numbers = Numbers.of(db, queue)
+                numbers.ticket = max(numbers.ticket, last)
+                numbers.save(db)
+
     def beat(self, queue: str, host: str, name: str) -> Beats:
         """Raise the beat of `host` and return those of all. Raises Gone."""
         with self._link.writing(lasting=False) as db:
@@ -311,6 +321,10 @@ class SqliteDriver:
     def complaint(self) -> str:
         """Say so if the log grows and grows: then somebody reads without an end."""
         return self._link.complaint()
+
+    def is_connected(self) -> bool:
+        """True: a file that is replaced while it is open makes every verb raise Stale."""
+        return True
 
     def close(self) -> None:
         """Give back every descriptor."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from procqueue.core.message import Charge, Reservation
 from procqueue.core.verdict import Settlement
 from procqueue.drivers.contract import Driver
+from procqueue.process.registration import split_name
 
 #: An idle consumer looks so often whether others are done with what it might have to run.
 _LOOK_EVERY = 0.1
@@ -69,5 +70,5 @@ class Stint:
         if counts.waiting or counts.inbox:
             return True
         # A predecessor that is finishing, or one that died and is not reclaimed yet.
-        others = (one for one in driver.consumers(queue, self._host) if one != self._consumer)
+        others = (n for n in driver.consumers(queue, self._host) if split_name(n)[0] != self._consumer)
         return any(driver.owned(queue, one) for one in others)

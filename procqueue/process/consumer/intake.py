@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from procqueue.core.errors import DriverUnavailable, Gone, Unknown
 from procqueue.core.message import Reservation
+from procqueue.core.repairs import Repair
 from procqueue.core.verdict import UNTOUCHED, Settlement
 from procqueue.drivers.contract import Driver
 from procqueue.process.board import SLOTS, Board
 from procqueue.process.consumer.settle import Ledger
+from procqueue.process.consumer.standing import Standing
 from procqueue.process.log import Log
 
 #: A consumer holds no more than it handles in so many seconds.
@@ -36,6 +38,15 @@ class Held:
     slot: int
     now_ms: int  # the driver's clock …
     at: float  # … at this monotonic moment
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """Why the driver may know otherwise than we do of a queue, although nothing is wrong."""
+
+    unanswered: bool = False  # an answer was lost: we may own what we never saw
+    asked: set[int] = field(default_factory=set)  # handed in then: it may be settled
+    passed: set[int] = field(default_factory=set)  # passed over, because the scheduler takes it back
 
 
 class Pace:
@@ -60,7 +71,7 @@ class Intake:
     def __init__(
         self,
         driver: Driver,
-        consumer: str,
+        standing: Standing,
         queues: Sequence[str],
         board: Board,
         ledger: Ledger,
@@ -69,7 +80,7 @@ class Intake:
         log: Log,
     ) -> None:
         self._driver = driver
-        self._consumer = consumer
+        self._standing = standing
         self._queues = tuple(queues)
         self._board = board
         self._ledger = ledger
@@ -78,7 +89,8 @@ class Intake:
         self._poked = 0.0
         self._log = log
         self._held: deque[Held] = deque()
-        self._unsure = False  # an answer was lost, or something taken back: we may own more than we hold
+        self._doubts: defaultdict[str, _Doubt] = defaultdict(_Doubt)  # by queue, until its next turn
+        self._last: dict[str, int] = {}  # the largest ticket that we had in a queue
         self.pace = Pace()
 
     def next(self, room: int) -> Held | None:
@@ -93,7 +105,7 @@ class Intake:
                 if self._board.claim(held.queue, held.slot, held.reservation.ticket):
                     self._poke()
                     return held
-                self._unsure = True
+                self._doubts[held.reservation.queue].passed.add(held.reservation.ticket)
             if room < 1 or not self._refill(room):
                 return None
 
@@ -106,12 +118,31 @@ class Intake:
         """Return what is held and not begun to the head, uncharged."""
         while self._held:
             held = self._held.pop()
-            if self._board.drop(held.queue, held.slot, held.reservation.ticket):
-                one = held.reservation
+            one = held.reservation
+            if self._board.drop(held.queue, held.slot, one.ticket):
                 self._ledger.add(one.queue, Settlement(one.id, one.ticket, UNTOUCHED))
+            else:
+                self._doubts[one.queue].passed.add(one.ticket)
+
+    def write_off(self) -> None:
+        """Hand in what a queue still takes, and give up the rest: the store has forgotten whose it was.
+
+        Raises DriverUnavailable; to be repeated then.
+        """
+        self.give_back()
+        for queue in self._ledger.queues():
+            try:
+                self._turn(queue, 0)
+            except Unknown:
+                settlements = self._ledger.of(queue)
+                begun = sum(one.verdict != UNTOUCHED for one in settlements)
+                self._ledger.settled(queue)
+                self._repaired(Repair.REFUSED, begun, queue)
+                self._repaired(Repair.DROPPED, len(settlements) - begun, queue)
 
     def _refill(self, room: int) -> bool:
         """Take from the first queue that has something; True if anything was taken."""
+        self._standing.secure_tickets()
         take = min(self.pace.fair(), room)
         for queue in self._queues:
             for other in self._ledger.queues():
@@ -124,11 +155,13 @@ class Intake:
     def _turn(self, queue: str, take: int) -> bool:
         settlements = self._ledger.of(queue)
         try:
-            turn = self._driver.turn(queue, self._consumer, settlements, take)
+            turn = self._driver.turn(queue, self._standing.name, settlements, take)
         except (Gone, Unknown):
             raise
         except DriverUnavailable:
-            self._unsure = True
+            self._doubts[queue].unanswered = True
+            self._doubts[queue].asked.update(one.ticket for one in settlements)
+            self._standing.doubt()
             raise
         self._ledger.settled(queue)
         late = set(turn.refused) - self._board.settled_by_others(queue) if turn.refused else set()
@@ -137,25 +170,33 @@ class Intake:
         for slot, reservation in enumerate(turn.taken):
             self._board.hold(number, slot, reservation.ticket)
             self._held.append(Held(reservation, number, slot, turn.now_ms, at))
-        if late and not self._unsure:
-            self._log.warning("late_settlements", queue=queue, tickets=len(late))
+        self._repaired(Repair.REFUSED, len(late - self._doubts[queue].asked), queue)
         mine = sum(held.queue == number for held in self._held)
         if late or turn.owned != mine:
             self._compare(queue, number)
-        self._unsure = False
+        if turn.taken:
+            self._last[queue] = turn.taken[-1].ticket
+        self._doubts.pop(queue, None)
         return bool(turn.taken)
 
     def _compare(self, queue: str, number: int) -> None:
         """Let the driver and us agree on what we own (law D13)."""
         held = [one.reservation.ticket for one in self._held if one.queue == number]
-        compared = self._driver.compare(queue, self._consumer, held)
+        doubt = self._doubts[queue]
+        owned = {one.ticket for one in self._driver.owned(queue, self._standing.name)}
+        compared = self._driver.compare(queue, self._standing.name, held)
         lost = set(compared.lost)
         self._held = deque(
             one for one in self._held if one.queue != number or one.reservation.ticket not in lost
         )
-        if compared.returned or lost:
-            say = self._log.debug if self._unsure else self._log.warning
-            say("compared", queue=queue, returned=compared.returned, lost=len(lost))
+        last = self._last.get(queue, 0)  # what is newer than that came with an answer that was lost
+        back = [one for one in owned.difference(held, doubt.passed) if one <= last or not doubt.unanswered]
+        self._repaired(Repair.RETURNED, len(back), queue)
+        self._repaired(Repair.DROPPED, len(lost), queue)
+
+    def _repaired(self, kind: Repair, number: int, queue: str) -> None:
+        if number:
+            self._standing.repaired(kind, number, queue=queue)
 
     def _poke(self) -> None:
         """Tell the scheduler that something waits behind a running message, or to be settled after it."""

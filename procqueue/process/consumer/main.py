@@ -30,6 +30,7 @@ from procqueue.process.consumer.intake import Intake
 from procqueue.process.consumer.limits import Limits
 from procqueue.process.consumer.run import InlineExecutor
 from procqueue.process.consumer.settle import Ledger
+from procqueue.process.consumer.standing import Standing
 from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
@@ -88,6 +89,8 @@ class Consumer:
         self._stint = Stint(burst, identity.consumer, identity.host) if burst else None
         self._spent: Reason | None = None
         self._troubled = False  # the driver refused what should have worked, and the master was told
+        self._away = False  # the driver did not do what it was last asked
+        self._forgotten = False  # by a store that lost its memory
         self._full = False  # takes nothing more: waits for its successor …
         self._leave_at = float("inf")  # … until then
 
@@ -115,18 +118,21 @@ class Consumer:
         self._executor = InlineExecutor(
             self._settings, self._identity.consumer, board, self._interrupts, self._log
         )
+        self._standing = Standing(
+            driver, self._identity.consumer, self._identity.host, self._queue.serves, board, self._lifeline,
+            self._log,
+        )  # fmt: skip
         self._intake = Intake(
-            driver, self._identity.consumer, self._queue.serves, board, self._ledger, self._executor.expect,
+            driver, self._standing, self._queue.serves, board, self._ledger, self._executor.expect,
             self._poke, self._log,
         )  # fmt: skip
         try:
-            if self._patiently(lambda: self._register(driver)) is not None:
+            if self._patiently(self._register) is not None:
                 self._lifeline.say("ready")
                 self._work(driver, board)
-                self._leave(driver)
+                self._leave()
             return Exit.OK
-        except (Gone, Unknown) as error:
-            # Reclaimed, or forgotten by a store that lost its memory: whatever we held is not ours any more.
+        except Gone as error:  # reclaimed: whatever we held is not ours any more
             self._log.warning("disowned", text=str(error))
             return Exit.DISOWNED
         except Stale as error:
@@ -224,31 +230,45 @@ class Consumer:
             self._leave_at = time.monotonic() + _SUCCESSOR_SECONDS
             self._intake.give_back()
 
-    def _leave(self, driver: Driver) -> None:
-        """Hand everything in and go; keep trying while the driver is away, the master's patience ends it."""
+    def _leave(self) -> None:
+        """Hand everything in and go; keep trying while the driver is away, the master's patience ends it.
+
+        Who has nothing to hand in does not wait for the driver: the scheduler strikes it off the list.
+        """
         self._lifeline.say("leaving", reason=self._spent or Reason.STOP)
         self._intake.give_back()
-        while True:
+        while self._ledger.queues() or not self._away:
             try:
                 self._settle_all()
-                for queue in self._queue.serves:
-                    driver.leave(queue, self._identity.consumer)
+                self._standing.leave()
                 break
-            except DriverUnavailable:
-                if not self._ledger.queues():
-                    break  # whoever owes nothing need not wait for the store: its death is reclaimed
-                time.sleep(0.2)
+            except Unknown:
+                self._forgotten = True
+            except (Gone, Newer, Stale):
+                raise
+            except DriverError:
+                self._away = True
+                if self._ledger.queues():
+                    time.sleep(0.2)
         for left in kernel.descendants_of(os.getpid()):
             kernel.send(left, signal.SIGKILL)  # if the master is dead, nobody else would
 
     def _settle_all(self) -> bool:
-        self._intake.settle()
+        if self._forgotten:
+            self._intake.write_off()
+        else:
+            self._intake.settle()
         return True
 
-    def _register(self, driver: Driver) -> bool:
-        for queue in self._queue.serves:
-            driver.register(queue, self._identity.consumer, self._identity.host)
+    def _register(self) -> bool:
+        self._standing.register()
         return True
+
+    def _register_anew(self) -> None:
+        """Go on with a store that has never heard of us (law D5). What we ran is not ours any more."""
+        self._intake.write_off()
+        self._standing.register_anew()
+        self._forgotten = False
 
     def _patiently(self, do: Callable[[], T]) -> T | None:
         """Call the driver until it answers or we are told to leave; nothing is lost meanwhile."""
@@ -256,22 +276,29 @@ class Consumer:
         refused = ""
         while True:
             try:
+                if self._forgotten:
+                    self._register_anew()
                 answer = do()
+                self._away = False
                 if self._troubled:
                     self._troubled = False
                     self._lifeline.say("solved")
                 return answer
             except DriverUnavailable as error:
+                self._standing.doubt()
                 if pause == 0.05:
                     self._log.warning("driver_away", text=str(error), retry="until it is back")
-            except (Gone, Unknown, Newer, Stale):
+            except (Gone, Newer, Stale):
                 raise
+            except Unknown:
+                self._forgotten = True
             except DriverError as error:
                 if str(error) != refused:
                     refused = str(error)
                     self._log.error("driver_refuses", text=refused)
                 self._lifeline.say("problem", text=str(error))
                 self._troubled = True
+            self._away = True
             self._interrupts.wait(pause * (1 + 0.2 * random.random()))
             if self._interrupts.stopping:
                 return None

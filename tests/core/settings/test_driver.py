@@ -107,6 +107,7 @@ def test_an_empty_password_file_is_refused() -> None:
         ('password = "a"\npassword_file = "b"', "driver.password_file", "stands beside password"),
         ('url = "sqlite:///q.db"\nhost = "db1"', "driver.host", "sqlite:// has no host"),
         ('url = "unix:///r.sock"\nport = 1', "driver.port", "unix:// has no port"),
+        ('url = "redis+sentinel://s1/shop"\nhost = "db1"', "driver.host", "redis+sentinel:// has no host"),
         ('host = "db1:6379"', "driver.host", "not a name or an address"),
         ('host = ""', "driver.host", "not a name or an address"),
         ("port = 0", "driver.port", "from 1 to 65535"),

@@ -24,6 +24,14 @@ from procqueue.core.settings.wrong import Wrong
         ("rediss://db1?ssl_cert_reqs=none", "rediss://db1:6379/0?ssl_cert_reqs=none"),
         ("unix:///run/redis.sock", "unix:///run/redis.sock?db=0"),
         ("unix://user:pw@/run/redis.sock?db=2", "unix://user:pw@/run/redis.sock?db=2"),
+        ("redis+sentinel://s1/shop", "redis+sentinel://s1:26379/shop/0"),
+        ("redis+sentinel://s1:1,S2/shop/3", "redis+sentinel://s1:1,s2:26379/shop/3"),
+        ("redis+sentinel://s1/shop?db=3", "redis+sentinel://s1:26379/shop/3"),
+        ("redis+sentinel://u:p%40%2C@[::1]:1,s2:2/shop", "redis+sentinel://u:p%40%2C@[::1]:1,s2:2/shop/0"),
+        (
+            "redis+sentinel://s1/shop?sentinel_username=u&sentinel_password=p%40",
+            "redis+sentinel://s1:26379/shop/0?sentinel_password=p%40&sentinel_username=u",
+        ),
         ("sqlite:////srv/q.db", "sqlite:////srv/q.db"),
         ("sqlite:///run/q.db", "sqlite:///run/q.db"),
         ("sqlite:////srv/a%20b%3F.db", "sqlite:////srv/a%20b%3F.db"),
@@ -43,7 +51,18 @@ def test_a_url_has_one_canonical_form(url: str, canonical: str) -> None:
         ("localhost:6379", "is not a URL"),
         ("http://x", "there is no driver"),
         ("postgresql://x", "is not available in this version"),
-        ("redis+sentinel://x", "is not available in this version"),
+        ("redis+cluster://x", "is not available in this version"),
+        ("redis+sentinel://s1", "names no master"),
+        ("redis+sentinel://s1/my%20master", "names no master"),
+        ("redis+sentinel:///shop", "not a name or an address"),
+        ("redis+sentinel://s1,/shop", "not a name or an address"),
+        ("redis+sentinel://s1:port/shop", "sentinels cannot be read"),
+        ("redis+sentinel://s1:0,s2/shop", "sentinels cannot be read"),
+        ("redis+sentinel://s1:99999/shop", "sentinels cannot be read"),
+        ("redis+sentinel://[::1,s2/shop", "sentinels cannot be read"),
+        ("redis+sentinel://s1/shop/zero", "database is not a number"),
+        ("redis+sentinel://s1/shop/1?db=2", "twice"),
+        ("redis+sentinel://s1/shop?ssl_cert_reqs=none", "not one that this driver takes"),
         ("redis://db1/zero", "database is not a number"),
         ("redis://db1/1/2", "database is not a number"),
         ("redis://db1:port", "cannot be read"),
@@ -86,6 +105,9 @@ def test_a_url_that_cannot_be_used_is_refused_with_the_reason(url: str, why: str
         "u:hunter2@redis://db1",
         "redis://u:12?hunter2@db1/0",
         "redis://u:12/hunter2@db1/0",
+        "redis+sentinel://u:hunter2,x/y@s1/shop",
+        "redis+sentinel://hunter2:x/y@s1/shop",
+        "redis+sentinel://s1/shop?sentinel_pasword=hunter2",
     ],
 )
 def test_no_refusal_repeats_a_password(url: str) -> None:
@@ -104,6 +126,11 @@ def test_no_refusal_repeats_a_password(url: str) -> None:
         ("redis://hunter2@db1/0", "redis://***@db1/0"),
         ("redis://:hun/ter@2@db1/0", "redis://:***@db1/0"),
         ("unix:///run/r.sock?db=1&password=hunter2", "unix:///run/r.sock?db=1&password=***"),
+        ("redis+sentinel://u:hunter2@s1:1,s2:2/shop", "redis+sentinel://u:***@s1:1,s2:2/shop"),
+        (
+            "redis+sentinel://s1/shop?sentinel_password=hunter2",
+            "redis+sentinel://s1/shop?sentinel_password=***",
+        ),
         ("user:hunter2@db1", "user:***@db1"),
         ("sqlite:////srv/a@b:c.db", "sqlite:////srv/a@b:c.db"),
         ("sync://", "sync://"),
@@ -142,7 +169,16 @@ def test_a_password_of_any_marks_is_masked_once_it_is_encoded(password: str, use
 @given(st.text())
 def test_any_text_can_be_masked_and_is_an_address_or_refused(text: str) -> None:
     masked(text)
-    for url in (text, f"redis://{text}", f"sqlite:///{text}", f"unix://{text}", f"sync://{text}"):
+    beginnings = (
+        "",
+        "redis://",
+        "sqlite:///",
+        "unix://",
+        "sync://",
+        "redis+sentinel://",
+        "redis+sentinel://s1/",
+    )
+    for url in (beginning + text for beginning in beginnings):
         try:
             read_url(url)
         except Wrong as error:
