@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from procqueue.core.fate import Cause, Fate, Slot, fates
@@ -17,8 +17,8 @@ from procqueue.core.outcome import Ending
 from procqueue.core.record import NoticeHeader, Record
 from procqueue.core.verdict import ACK, Kind, Settlement
 from procqueue.drivers.contract import Driver
-from procqueue.process.board import Board, NoBoard
 from procqueue.process.log import Log
+from procqueue.process.view import NoBoard, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,11 @@ def reclaim(driver: Driver, boards: str, death: Death, once: Container[str], log
     """
     path = board_path(boards, death.consumer)
     try:
-        board = Board.open(path)
+        board = View.open(path)
     except NoBoard:
         board = None
+    if board is not None:
+        death = _as_marked(death, board)
     total = 0
     for queue in death.queues:
         slots = board.slots(queue) if board is not None else None
@@ -72,6 +74,15 @@ def reclaim(driver: Driver, boards: str, death: Death, once: Container[str], log
         except FileNotFoundError:
             pass
     return total
+
+
+def _as_marked(death: Death, board: View) -> Death:
+    """Believe the board if it says why the process was killed: who tells of the death need not know."""
+    if board.killed is None:
+        return death
+    cause, overdue = board.killed
+    detail = {"signal": "KILL"} if "unwatched" in death.detail or not death.detail else death.detail
+    return replace(death, cause=cause, overdue=overdue, detail=detail)
 
 
 def reclaim_lost(
