@@ -21,6 +21,21 @@ DOORS = {"procqueue/__init__.py", "procqueue/__main__.py"}
 
 LONGEST = 400
 
+#: Who reads the wall clock, and what for. Nobody waits by it, and nobody judges by it who is dead.
+WALL_CLOCK = {
+    "drivers/sqlite/link.py": "due times of SQLite (D9)",
+    "drivers/sqlite/driver.py": "tickets of SQLite: max(last + 1, clock)",
+    "drivers/sync.py": "the same for a store that stores nothing",
+    "drivers/lanes.py": "beside the monotonic clock, which stands still in a suspended machine",
+    "tasks/ids.py": "ids that sort by time",
+    "tasks/call.py": "at= is a moment of the wall clock",
+    "tasks/context.py": "at= is a moment of the wall clock",
+    "process/master.py": "shown to people",
+    "process/news.py": "shown to people",
+    "process/scheduler.py": "shown to people",
+    "process/status.py": "shown to people",
+}
+
 
 def modules() -> list[Path]:
     return sorted(path for path in ROOT.rglob("*.py"))
@@ -123,3 +138,15 @@ def test_nothing_is_called_helpers() -> None:
     bad = {"utils", "helpers", "common", "base", "manager", "misc"}
 
     assert [p.name for p in modules() if p.stem in bad] == []
+
+
+def test_d9_the_wall_clock_is_read_where_it_is_known_why() -> None:
+    clocks = ("time.time(", "time.time_ns(", "datetime.now(", "CLOCK_REALTIME")
+    found = {
+        str(path.relative_to(ROOT))
+        for path in modules()
+        if any(clock in line.split("#")[0] for clock in clocks for line in path.read_text().splitlines())
+        and "mistakes" not in path.parts
+    }
+
+    assert found == set(WALL_CLOCK)

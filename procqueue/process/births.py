@@ -35,6 +35,8 @@ class Births:
 
     def make(self, id: str, fork: Fork) -> Kept:
         """Make the child, or what is known of it before its template forks it. Raises OSError."""
+        # Somebody may have removed the state directory: without a place for its board nobody could work.
+        os.makedirs(self._state.boards, mode=0o700, exist_ok=True)
         if fork.pool == SCHEDULER:
             return self._scheduler(id)
         if fork.pool.startswith(TEMPLATE):

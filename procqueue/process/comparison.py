@@ -15,10 +15,10 @@ from contextlib import AbstractContextManager
 from procqueue.core.fate import Cause
 from procqueue.core.repairs import Repair
 from procqueue.drivers.contract import Driver
-from procqueue.process.board import Board, NoBoard
 from procqueue.process.log import Log
 from procqueue.process.reclaim import Death, board_path, give_back
 from procqueue.process.registration import last_tickets, split_name
+from procqueue.process.view import NoBoard, View
 
 #: Seconds between two comparisons.
 COMPARE_EVERY = 10.0
@@ -108,7 +108,7 @@ class Comparison:
 
     def _present(self, consumer: str) -> int:
         try:
-            board = Board.open(board_path(self._boards, consumer))
+            board = View.open(board_path(self._boards, consumer))
         except (NoBoard, OSError):
             return 1
         number = board.registration

@@ -117,11 +117,16 @@ def open_pidfd(pid: int, start_time: int | None = None) -> int | None:
     return fd
 
 
-def runs(pidfd: int) -> bool:
-    """Return whether the process runs, and close its pidfd. One that nobody has reaped does not."""
+def has_ended(pidfd: int) -> bool:
+    """Return whether the process has ended, reaped or not."""
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
-    dead = bool(poll.poll(0))
+    return bool(poll.poll(0))
+
+
+def runs(pidfd: int) -> bool:
+    """Return whether the process runs, and close its pidfd. One that nobody has reaped does not."""
+    dead = has_ended(pidfd)
     os.close(pidfd)
     return not dead
 
@@ -147,6 +152,14 @@ def send(pid: int, signum: int) -> None:
     """Signal a process; one that is gone is no error."""
     try:
         os.kill(pid, signum)
+    except (ProcessLookupError, PermissionError):
+        pass
+
+
+def send_by(pidfd: int, signum: int) -> None:
+    """Signal the very process of a pidfd; one that is gone is no error."""
+    try:
+        signal.pidfd_send_signal(pidfd, signum)
     except (ProcessLookupError, PermissionError):
         pass
 

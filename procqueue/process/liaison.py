@@ -7,16 +7,16 @@ makes it certain.
 
 from __future__ import annotations
 
-import os
 import selectors
 import time
 from collections.abc import Iterable
 from typing import Any
 
 from procqueue.core.fate import Cause
-from procqueue.process import kernel
+from procqueue.core.settings.model import Settings
 from procqueue.process.log import Log
 from procqueue.process.nursery import Kept, Nursery
+from procqueue.process.orphans import LOOK_EVERY, Orphan, grace_of
 from procqueue.process.reclaim import Death
 from procqueue.process.statedir import Survivor
 from procqueue.process.wishes import SCHEDULER
@@ -29,7 +29,7 @@ class Liaison:
         self._nursery = nursery
         self._log = log
         self._deaths: dict[str, Death] = {}  # told, not yet reclaimed
-        self.adopted: dict[str, Survivor] = {}
+        self.adopted: dict[str, Orphan] = {}
 
     def born(self, kept: Kept) -> None:
         """Tell of a new consumer."""
@@ -74,38 +74,42 @@ class Liaison:
 
 
 class Adoption:
-    """Consumers of a killed master: the living are watched to their end, the dead reclaimed (law S8)."""
+    """Consumers of a killed master: the living are watched to their end, the dead reclaimed (law S8).
 
-    def __init__(self, selector: selectors.BaseSelector, liaison: Liaison, log: Log) -> None:
+    `at` is the moment of the next look at them (monotonic).
+    """
+
+    def __init__(self, boards: str, selector: selectors.BaseSelector, liaison: Liaison, log: Log) -> None:
+        self._boards = boards
         self._selector = selector
         self._liaison = liaison
         self._log = log
-        self._killed: set[str] = set()
-        self.until = float("inf")  # when the last patience with them ends (monotonic)
+        self.at = float("inf")
 
-    def adopt(self, found: Iterable[Survivor], grace: float) -> None:
+    def adopt(self, found: Iterable[Survivor], settings: Settings) -> None:
         """Take over what the boards tell of."""
+        now = time.monotonic()
         for one in found:
             if one.pidfd is None:
                 self._liaison.died(Death(one.consumer, one.queues, Cause.UNWATCHED))
                 continue
-            self._liaison.adopted[one.consumer] = one
-            self._selector.register(one.pidfd, selectors.EVENT_READ, lambda one=one: self._bury(one))
+            orphan = Orphan(
+                one.consumer, one.queues, one.pid, one.pidfd, self._boards, now + grace_of(settings, one.pool)
+            )
+            self._liaison.adopted[one.consumer] = orphan
+            self._selector.register(one.pidfd, selectors.EVENT_READ, lambda orphan=orphan: self._bury(orphan))
             self._log.warning("adopted", consumer=one.consumer, pid=one.pid)
-            self.until = time.monotonic() + grace
+            self.at = now
 
-    def kill_late(self) -> None:
-        """End those that have not left in time."""
-        self.until = float("inf")
-        for one in self._liaison.adopted.values():
-            self._killed.add(one.consumer)
-            kernel.kill_tree(one.pid)
+    def look(self, now: float) -> None:
+        """End those that had their time."""
+        for orphan in self._liaison.adopted.values():
+            if orphan.end_if_due(now):
+                self._log.warning("orphan_killed", consumer=orphan.consumer, pid=orphan.pid)
+        kill_at = min((orphan.kill_at for orphan in self._liaison.adopted.values()), default=float("inf"))
+        self.at = min(now + LOOK_EVERY, kill_at) if self._liaison.adopted else float("inf")
 
-    def _bury(self, one: Survivor) -> None:
-        assert one.pidfd is not None
-        self._selector.unregister(one.pidfd)
-        os.close(one.pidfd)
-        del self._liaison.adopted[one.consumer]
-        cause = Cause.STOPPED if one.consumer in self._killed else Cause.UNWATCHED
-        detail = {"unwatched": "its master had died before it"}
-        self._liaison.died(Death(one.consumer, one.queues, cause, None, detail))
+    def _bury(self, orphan: Orphan) -> None:
+        self._selector.unregister(orphan.pidfd)
+        del self._liaison.adopted[orphan.consumer]
+        self._liaison.died(orphan.bury())

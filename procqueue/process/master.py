@@ -74,7 +74,7 @@ class Master:
         self.templates = Templates(self)
         self._control = Control(state.socket, settings.master.socket_mode, self._selector, self._answer)
         self._liaison = Liaison(self.nursery, self._log)
-        self._adoption = Adoption(self._selector, self._liaison, self._log)
+        self._adoption = Adoption(state.boards, self._selector, self._liaison, self._log)
         self._stop_clients: list[Client] = []
         self._asked_at = float("-inf")
         self.was_ready = False
@@ -83,8 +83,7 @@ class Master:
         """Keep everything running until asked to stop; return the exit code."""
         kernel.become_subreaper()
         self._catch_signals()
-        graces = [queue.effective_grace(self.settings.master.grace) for queue in self.queues.values()]
-        self._adoption.adopt(survivors(self.state), max(graces, default=25.0))
+        self._adoption.adopt(survivors(self.state), self.settings)
         self._log.info("started", pid=os.getpid(), config=self.settings.file, queues=",".join(self.queues))
         while not (decision := self._act()).finished:
             self._wait(decision.wake_at)
@@ -174,7 +173,9 @@ class Master:
         else:
             if reason is Reason.MEMORY_HARD:
                 kept.detail["limit"] = self.queues[kept.pool].max_memory_hard
-            self.nursery.kill(kept)
+                self.nursery.kill(kept)
+            else:
+                self.nursery.end(kept)
         self.note(events.KillSent(kept.id, reason))
         if kept.is_consumer and self.phase is not Phase.RUN:
             self.news.killed.append(kept.name)
@@ -186,7 +187,7 @@ class Master:
         """Sleep until something happens or is due, then take note of all of it."""
         now = time.monotonic()
         # At most an hour: epoll takes no more than 24 days at once.
-        moments = [wake_at, self._lookout.at, self._adoption.until, self._control.next_deadline(), now + 3600]
+        moments = [wake_at, self._lookout.at, self._adoption.at, self._control.next_deadline(), now + 3600]
         due = min(at for at in moments if at is not None)
         for key, _ in self._selector.select(max(0.0, due - now)):
             still = self._selector.get_map().get(key.fd)
@@ -197,8 +198,8 @@ class Master:
         if now >= self._lookout.at:
             for event in self._lookout.look(self.book, now):
                 self.note(event)
-        if now >= self._adoption.until:
-            self._adoption.kill_late()
+        if now >= self._adoption.at:
+            self._adoption.look(now)
 
     def _catch_signals(self) -> None:
         read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -330,7 +331,8 @@ class Master:
         self._forget(kept.lifeline.fileno())
         child = self.book.children[kept.id]
         exited = self.nursery.bury(kept)
-        reason = reason_of(exited, child.leaving, child.killed)
+        late = kept.overdue is not None and not child.killed
+        reason = Reason.TIMEOUT if late else reason_of(exited, child.leaving, child.killed)
         if is_template(kept):
             self.templates.bury(kept, child, reason, exited)
         draw = random.random()
@@ -352,7 +354,7 @@ class Master:
             self._log.info("left", name=kept.name, pid=kept.pid, reason=reason)
         if kept.is_consumer:
             detail = {**kept.detail, **exited.facts()}
-            cause = cause_of(reason, child.killed)
+            cause = cause_of(reason, child.killed or late)
             self._liaison.died(Death(kept.id, kept.queues, cause, kept.overdue, detail))
             if self._burst is not None and cause is not Cause.STOPPED:
                 self._ended_badly = True

@@ -17,14 +17,11 @@ from typing import Any
 from procqueue.core.events import UNCAUSED, Reason
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
-from procqueue.process import kernel
-from procqueue.process.board import Board, NoBoard
+from procqueue.process import ending, kernel
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.reclaim import board_path
 from procqueue.process.spawn import fork_child, own_group
-
-#: How long a process may take to stand still before we take it to be stuck in the kernel.
-_STOP_SECONDS = 0.1
+from procqueue.process.view import NoBoard, View
 
 
 @dataclass(slots=True)
@@ -41,7 +38,7 @@ class Kept:
     start_time: int | None = None
     awaits: str = ""  # the template that is still to fork it: until then there is no process
     their_end: Lifeline | None = None  # of the lifeline, as long as it is not on its way to the template
-    board: Board | None = None
+    board: View | None = None
     overdue: int | None = None  # the ticket whose deadline was enforced
     detail: dict[str, Any] = field(default_factory=dict)  # why it died, for people
     error: str = ""  # what it said of its own failure
@@ -117,17 +114,13 @@ class Nursery:
             kept.their_end.close()
         self.sweep()  # it may have waited for this
 
-    def board(self, kept: Kept) -> Board | None:
+    def board(self, kept: Kept) -> View | None:
         """Return the board of a consumer or the scheduler, None as long as it has none."""
         if kept.board is None:
             try:
-                kept.board = Board.open(board_path(self._boards, kept.id))
-            except (
-                NoBoard,
-                OSError,
-            ):  # not there yet; or no descriptor is free, and the next look may have one
-                return None
-            kept.board.close_file()
+                kept.board = View.open(board_path(self._boards, kept.id))
+            except (NoBoard, OSError):
+                return None  # not there yet; or no descriptor is free, and the next look may have one
         return kept.board
 
     def stop(self, kept: Kept) -> None:
@@ -145,26 +138,28 @@ class Nursery:
         if not kept.awaits:
             kernel.kill_tree(kept.pid)
 
-    def kill_if_overdue(self, kept: Kept) -> bool:
-        """Stop, look, kill: end it only if the message is still running once the process stands still.
+    def end(self, kept: Kept) -> None:
+        """The same with one that had its time to leave: its board says so to whoever reclaims it."""
+        if not kept.awaits:
+            ending.end(kept.pid, self.board(kept) if kept.is_consumer else None)
 
-        Looking first would be a race: measured, the message had ended meanwhile in 26 of 100 kills.
-        What does not stand still within 100 ms is in the kernel and cannot move its word.
-        """
-        kernel.send(kept.pid, signal.SIGSTOP)
-        kernel.wait_stopped(kept.pid, _STOP_SECONDS)
-        board = self.board(kept)
-        kept.overdue = board.overdue(time.monotonic_ns() // 1_000_000) if board is not None else None
+    def kill_if_overdue(self, kept: Kept) -> bool:
+        """Stop, look, kill: end it only if the message is still running once the process stands still."""
+        kept.overdue = ending.stop_and_look(kept.pid, self.board(kept))
         if kept.overdue is None:
-            kernel.send(kept.pid, signal.SIGCONT)
+            ending.let_go(kept.pid)
             return False
-        self.kill(kept)
+        ending.end(kept.pid, self.board(kept), kept.overdue)
         return True
 
     def bury(self, kept: Kept) -> Exited:
         """Reap a dead child, and kill and reap what it left behind."""
         kernel.kill_tree(kept.pid)
         result = os.waitid(os.P_PIDFD, kept.pidfd, os.WEXITED)
+        if kept.overdue is None and kept.is_consumer and _was_killed(result):
+            # Perhaps by its own kernel timer, while this process stood still (consumer/lastresort.py).
+            board = self.board(kept)
+            kept.overdue = board.overdue(time.monotonic_ns() // 1_000_000) if board is not None else None
         self.kept.pop(kept.id, None)
         os.close(kept.pidfd)
         kept.lifeline.close()
@@ -220,6 +215,10 @@ def cause_of(reason: Reason, killed: bool) -> Cause:
     if reason is Reason.MEMORY_HARD:
         return Cause.MEMORY
     return Cause.CRASH if reason in UNCAUSED else Cause.STOPPED
+
+
+def _was_killed(result: os.waitid_result | None) -> bool:
+    return result is not None and (result.si_code, result.si_status) == (os.CLD_KILLED, signal.SIGKILL)
 
 
 def _name_of(signum: int) -> str:

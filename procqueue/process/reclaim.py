@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Container, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from procqueue.core.fate import Cause, Fate, Slot, fates
@@ -17,9 +17,9 @@ from procqueue.core.outcome import Ending
 from procqueue.core.record import NoticeHeader, Record
 from procqueue.core.verdict import ACK, Kind, Settlement
 from procqueue.drivers.contract import Driver
-from procqueue.process.board import Board, NoBoard
 from procqueue.process.log import Log
 from procqueue.process.registration import name_of, split_name
+from procqueue.process.view import NoBoard, View
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,11 @@ def reclaim(driver: Driver, boards: str, death: Death, once: Container[str], log
     consumer, number = split_name(death.consumer)
     path = board_path(boards, consumer)
     try:
-        board = Board.open(path)
+        board = View.open(path)
     except NoBoard:
         board = None
+    if board is not None:
+        death = _as_marked(death, board)
     total = 0
     if board is not None and number == 1:
         number = board.registration
@@ -79,6 +81,15 @@ def reclaim(driver: Driver, boards: str, death: Death, once: Container[str], log
         except FileNotFoundError:
             pass
     return total
+
+
+def _as_marked(death: Death, board: View) -> Death:
+    """Believe the board if it says why the process was killed: who tells of the death need not know."""
+    if board.killed is None:
+        return death
+    cause, overdue = board.killed
+    detail = {"signal": "KILL"} if "unwatched" in death.detail or not death.detail else death.detail
+    return replace(death, cause=cause, overdue=overdue, detail=detail)
 
 
 def reclaim_lost(
@@ -102,11 +113,11 @@ def give_back(driver: Driver, boards: str, queue: str, name: str, log: Log) -> i
     consumer, _ = split_name(name)
     death = Death(consumer, (queue,), Cause.STOPPED)
     try:
-        board = Board.open(board_path(boards, consumer))
+        board = View.open(board_path(boards, consumer))
     except NoBoard:
         slots: dict[int, Slot] = {}
     else:
-        slots = board.slots(queue)
+        slots = board.slots(queue) or {}
         board.close()
     return _reclaim_queue(driver, queue, name, death, slots, False, log)
 

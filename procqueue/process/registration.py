@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Container
 
-from procqueue.process.board import Board, NoBoard
+from procqueue.process.view import NoBoard, View
 
 #: A board that a handler has scribbled on must not use up all tickets there are (2⁵³): no clock in µs gets
 #: that far before 2112.
@@ -36,7 +36,7 @@ def last_tickets(boards: str, queues: Container[str]) -> dict[str, int]:
         if not entry.endswith(".board"):
             continue
         try:
-            board = Board.open(f"{boards}/{entry}")
+            board = View.open(f"{boards}/{entry}")
         except (NoBoard, OSError):
             continue
         for queue in board.queues:

@@ -142,7 +142,10 @@ class Scheduler:
             sleep(pause)
             if self._lifeline.ended:
                 undertaker = Undertaker(self._settings, self._living, self._deaths, self._boards, self._log)
-                undertaker.run(lambda: self._keep_house(driver), lambda death: self._reclaim(driver, death))
+                self._take_back.poked()  # nobody should wait for what is held behind a last message
+                undertaker.run(
+                    lambda: self._keep_house_of_orphans(driver), lambda death: self._reclaim(driver, death)
+                )
                 self._retry_in = 0.0  # it has stayed until the driver did all that was left
                 break
         if not self._retry_in:  # a driver that is away would make it wait once more
@@ -214,6 +217,11 @@ class Scheduler:
             self._hosts.failed()
             raise
         return max(0.0, min(self._next_round - time.monotonic(), self._hosts.seconds_left()))
+
+    def _keep_house_of_orphans(self, driver: Driver) -> float:
+        held = self._take_back.look(driver, self._living)
+        pause = self._keep_house(driver)
+        return min(pause, LOOK) if held else pause
 
     def _beat(self, driver: Driver) -> None:
         """Beat for this host, and look at the others, if it is time; in between of whatever takes long."""

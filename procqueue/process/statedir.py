@@ -16,7 +16,7 @@ import stat
 from dataclasses import dataclass
 
 from procqueue.process import kernel, lock
-from procqueue.process.board import Board, NoBoard
+from procqueue.process.view import NoBoard, View
 
 
 class BadStateDir(Exception):
@@ -107,7 +107,7 @@ def renew_host(state: StateDir) -> None:
 
 
 def _survivor(path: str) -> Survivor:
-    board = Board.open(path)
+    board = View.open(path)
     identity = board.identity
     board.close()
     try:

@@ -14,11 +14,12 @@ from procqueue.core.repairs import Repair
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.units import format_seconds
 from procqueue.process import kernel
-from procqueue.process.board import Board, Doing
+from procqueue.process.board import Doing
 from procqueue.process.news import LastExit, News
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.statedir import StateDir
 from procqueue.process.templates import Templates, is_template
+from procqueue.process.view import View
 from procqueue.process.wishes import SCHEDULER
 
 #: The counters of a queue that people see.
@@ -248,7 +249,7 @@ def _why(master: Master, name: str, last: LastExit | None) -> str:
     return ""
 
 
-def _state(child: Child, pid: int, board: Board | None) -> str:
+def _state(child: Child, pid: int, board: View | None) -> str:
     if kernel.is_stopped(pid):
         return "stopped-by-signal"
     if child.life is Life.READY and board is not None and board.doing is Doing.BUSY:
@@ -256,7 +257,7 @@ def _state(child: Child, pid: int, board: Board | None) -> str:
     return child.life.value
 
 
-def _running(board: Board | None, now: float) -> list[dict[str, Any]]:
+def _running(board: View | None, now: float) -> list[dict[str, Any]]:
     if board is None:
         return []
     return [

@@ -14,9 +14,9 @@ from collections.abc import Mapping
 from procqueue.core.errors import Gone, Unknown
 from procqueue.core.verdict import ACK, UNTOUCHED, Settlement, Verdict
 from procqueue.drivers.contract import Driver
-from procqueue.process.board import Board, NoBoard
 from procqueue.process.reclaim import Living, board_path
 from procqueue.process.registration import name_of
+from procqueue.process.view import NoBoard, View
 
 #: After a poke we go on looking for so long; who still holds something pokes again.
 _ALERT_SECONDS = 1.5
@@ -28,7 +28,7 @@ class TakeBack:
     def __init__(self, boards: str) -> None:
         self._folder = boards
         self._alert_until = float("inf")  # who came before may have left something half done
-        self._open: dict[str, Board] = {}
+        self._open: dict[str, View] = {}
         self._ran: dict[str, set[int]] = {}  # what ran at the last look
         self._returned: dict[str, set[int]] = {}  # what was returned behind it
 
@@ -82,11 +82,11 @@ class TakeBack:
         except (Gone, Unknown):
             pass  # it died meanwhile: the reclaim returns them
 
-    def _board(self, consumer: str) -> Board | None:
+    def _board(self, consumer: str) -> View | None:
         board = self._open.get(consumer)
         if board is None:
             try:
-                board = self._open[consumer] = Board.open(board_path(self._folder, consumer))
+                board = self._open[consumer] = View.open(board_path(self._folder, consumer))
             except (NoBoard, OSError):
                 return None
         return board

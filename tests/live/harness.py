@@ -150,16 +150,16 @@ class Project:
         self.driver.push(queue, [Entry(id, body, **options)])
         return id
 
-    def push_many(self, task: str, number: int, queue: str = "q") -> list[str]:
-        """Push many messages whose only argument is their number."""
+    def push_many(self, task: str, number: int, queue: str = "q", first: int = 0) -> list[str]:
+        """Push many messages whose only argument is their number, from `first` on."""
         from procqueue.core import wire
         from procqueue.drivers.contract import Entry
         from procqueue.tasks.ids import new_id
 
         ids = [new_id() for _ in range(number)]
-        entries = [Entry(id, wire.encode(f"app.{task}", [n], {}, id=id)) for n, id in enumerate(ids)]
-        for first in range(0, number, 100):
-            self.driver.push(queue, entries[first : first + 100])
+        entries = [Entry(id, wire.encode(f"app.{task}", [n], {}, id=id)) for n, id in enumerate(ids, first)]
+        for chunk in range(0, number, 100):
+            self.driver.push(queue, entries[chunk : chunk + 100])
         return ids
 
     def counts(self, queue: str = "q") -> Counts:

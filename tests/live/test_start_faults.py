@@ -10,6 +10,7 @@ import pytest
 
 from procqueue.process.ask import NoMaster, ask
 from procqueue.process.board import Board
+from procqueue.process.view import View
 from tests.live.conftest import Make
 from tests.live.harness import Project
 
@@ -102,7 +103,7 @@ def test_s8_what_a_killed_host_left_in_the_state_directory_hinders_no_start(make
     assert {"master.lock", "master.pid", "control.sock", "host"} <= set(os.listdir(run))
     (board,) = (one for one in (run / "boards").glob("*.board") if pool_of(one) == "q")
     whole = board.read_bytes()
-    another = Board.open(str(board))
+    another = View.open(str(board))
     facts = {**another.identity, "boot_id": "another", "pid": os.getpid(), "consumer": "of.another.boot"}
     another.close()
     (run / "boards" / "garbage.board").write_bytes(os.urandom(9000))
@@ -125,7 +126,7 @@ def test_s8_what_a_killed_host_left_in_the_state_directory_hinders_no_start(make
 
 
 def pool_of(path: Path) -> str:
-    board = Board.open(str(path))
+    board = View.open(str(path))
     board.close()
     return str(board.identity["pool"])
 

@@ -76,6 +76,7 @@ class Intake:
         board: Board,
         ledger: Ledger,
         expect: Callable[[Held], None],
+        rest: Callable[[], None],
         poke: int,
         log: Log,
     ) -> None:
@@ -85,6 +86,7 @@ class Intake:
         self._board = board
         self._ledger = ledger
         self._expect = expect  # writes the verdicts of what may end a run, before the claim says RUNNING
+        self._rest = rest  # calls off what `expect` has set up, before the driver is called
         self._poke_fd = poke
         self._poked = 0.0
         self._log = log
@@ -106,11 +108,13 @@ class Intake:
                     self._poke()
                     return held
                 self._doubts[held.reservation.queue].passed.add(held.reservation.ticket)
+            self._rest()
             if room < 1 or not self._refill(room):
                 return None
 
     def settle(self) -> None:
         """Hand in all verdicts now."""
+        self._rest()
         for queue in self._ledger.queues():
             self._turn(queue, 0)
 

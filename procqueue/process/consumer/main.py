@@ -27,6 +27,7 @@ from procqueue.process.application import import_application, modules_of
 from procqueue.process.board import Board, Doing
 from procqueue.process.consumer.burst import Burst, Stint
 from procqueue.process.consumer.intake import Intake
+from procqueue.process.consumer.lastresort import LastResort
 from procqueue.process.consumer.limits import Limits
 from procqueue.process.consumer.run import InlineExecutor
 from procqueue.process.consumer.settle import Ledger
@@ -83,7 +84,9 @@ class Consumer:
         self._poke = poke
         self._preloaded = preloaded
         self._log = Log(f"{identity.pool}:{identity.index}", settings.logging_level)
-        self._interrupts = Interrupts(lifeline)
+        self._last_resort = LastResort()
+        self._interrupts = Interrupts(lifeline, self._be_orphan)
+        self._board: Board | None = None
         self._ledger = Ledger()
         self._limits = Limits(queue, random.random())
         self._stint = Stint(burst, identity.consumer, identity.host) if burst else None
@@ -112,11 +115,13 @@ class Consumer:
             return Exit.UNREACHABLE
         if driver is None:
             return Exit.OK  # told to leave before it could begin
-        board = Board.create(
+        board = self._board = Board.create(
             board_path(self._boards, self._identity.consumer), self._queue.serves, self._facts()
         )
+        if self._last_resort.missing:
+            self._log.warning("no_kernel_timer", text=self._last_resort.missing)
         self._executor = InlineExecutor(
-            self._settings, self._identity.consumer, board, self._interrupts, self._log
+            self._settings, self._identity.consumer, board, self._interrupts, self._last_resort, self._log
         )
         self._standing = Standing(
             driver, self._identity.consumer, self._identity.host, self._queue.serves, board, self._lifeline,
@@ -124,7 +129,7 @@ class Consumer:
         )  # fmt: skip
         self._intake = Intake(
             driver, self._standing, self._queue.serves, board, self._ledger, self._executor.expect,
-            self._poke, self._log,
+            self._last_resort.rest, self._poke, self._log,
         )  # fmt: skip
         try:
             if self._patiently(self._register) is not None:
@@ -252,6 +257,12 @@ class Consumer:
                     time.sleep(0.2)
         for left in kernel.descendants_of(os.getpid()):
             kernel.send(left, signal.SIGKILL)  # if the master is dead, nobody else would
+
+    def _be_orphan(self) -> None:
+        """Make sure of an end at grace: the undertaker may be dead too (law S8)."""
+        if self._board is not None:
+            grace = self._queue.effective_grace(self._settings.master.grace)
+            self._last_resort.for_good(grace, self._board.set_end)
 
     def _settle_all(self) -> bool:
         if self._forgotten:

@@ -2,7 +2,8 @@
 
 Before anything of the message is touched, the board says RUNNING, with the verdicts of what may end the run
 (law S7); right after the handler it says how the message ended. The soft timeout is SIGALRM, and comes only
-while user code runs; what does not hear it is killed at the deadline by the master (nursery.kill_if_overdue).
+while user code runs; what does not hear it is killed at the deadline by the master (ending.py), or, if nobody
+is left to do it, by the kernel (lastresort.py).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.verdict import ACK, Kind, Settlement, Verdict
 from procqueue.process.board import Board
 from procqueue.process.consumer.intake import Held
+from procqueue.process.consumer.lastresort import LastResort
 from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.log import Log
 from procqueue.tasks import registry
@@ -39,12 +41,19 @@ class InlineExecutor:
     """Runs one message after the other. `timed_out` is True once a soft timeout was raised (law D14)."""
 
     def __init__(
-        self, settings: Settings, consumer: str, board: Board, interrupts: Interrupts, log: Log
+        self,
+        settings: Settings,
+        consumer: str,
+        board: Board,
+        interrupts: Interrupts,
+        last_resort: LastResort,
+        log: Log,
     ) -> None:
         self._settings = settings
         self._consumer = consumer
         self._board = board
         self._interrupts = interrupts
+        self._last_resort = last_resort
         self._log = log
         self._pid = os.getpid()
         self._home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -91,7 +100,10 @@ class InlineExecutor:
         self._board.prepare(held.queue, held.slot, self._deadline(policy, policy.handle_timeout), *words)
 
     def _deadline(self, policy: Policy, seconds: float) -> int:
-        return int((time.monotonic() + seconds + policy.kill_after) * 1000) if seconds else 0
+        """Return the deadline (monotonic ms) of what has `seconds` from now; the kernel is told too."""
+        patience = seconds + policy.kill_after if seconds else 0.0
+        self._last_resort.within(patience)
+        return int((time.monotonic() + patience) * 1000) if seconds else 0
 
     def _settle(self, held: Held, ended: Ended, prepared: Prepared | None, policy: Policy) -> Settlement:
         reservation, outcome = held.reservation, ended.outcome

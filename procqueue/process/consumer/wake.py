@@ -12,11 +12,16 @@ from procqueue.process.lifeline import Lifeline
 
 
 class Interrupts:
-    """What may end a wait. TERM or INT from anyone, and the master's end, set `stopping` (S8, S11)."""
+    """What may end a wait. TERM or INT from anyone, and the master's end, set `stopping` (S8, S11).
 
-    def __init__(self, lifeline: Lifeline) -> None:
+    `orphaned` is called when the master's end is heard, perhaps more than once, perhaps in a signal handler.
+    """
+
+    def __init__(self, lifeline: Lifeline, orphaned: Callable[[], None]) -> None:
         self.lifeline = lifeline
         self.stopping = False
+        self._master = os.getppid()
+        self._orphaned = orphaned
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._poll = select.poll()
         self._poll.register(lifeline.fileno(), select.POLLIN)
@@ -52,6 +57,8 @@ class Interrupts:
             said = [message["say"] for message in self.lifeline.hear()]
             if "stop" in said or self.lifeline.ended:
                 self.stopping = True
+            if self.lifeline.ended:
+                self._orphaned()
 
     def wait(self, seconds: float) -> None:
         """Sleep for at most `seconds`, less if something interrupts."""
@@ -63,3 +70,6 @@ class Interrupts:
 
     def _stop(self, _signum: int, _frame: FrameType | None) -> None:
         self.stopping = True
+        # By the parent, not by the lifeline: its number may be somebody else's while user code runs.
+        if os.getppid() != self._master:
+            self._orphaned()
