@@ -78,8 +78,8 @@ class Load:
         )
 
     def pushed_now(self) -> list[int]:
-        """Return what was pushed in this phase, and answered."""
-        return [number for number, (began, _) in list(self.answered.items()) if began == self.phase]
+        """Return what was pushed in this phase, and answered. (A copy is made in one step, a list is not.)"""
+        return [number for number, (began, _) in self.answered.copy().items() if began == self.phase]
 
     def _push_all(self) -> None:
         try:

@@ -63,7 +63,7 @@ class Load:
 
     def after(self, moment: float) -> list[int]:
         """Return the numbers that were answered after a moment."""
-        return [number for number, at in list(self.answered.items()) if at > moment]
+        return [number for number, at in self.answered.copy().items() if at > moment]
 
     def _run(self) -> None:
         number = 0
