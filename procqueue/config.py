@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -34,7 +35,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Se
     files.take(name, file, ())
     if files.problems:  # without a file that is missing, everything that refers to it would look wrong too
         raise ConfigError(files.problems)
-    facts = Facts(cpus=_cpus(), read_secret=_secret)
+    facts = Facts(cpus=_cpus(), host=socket.gethostname(), read_secret=_secret)
     settings = decode(files.documents, file=file, environ=environ, facts=facts)
     return replace(settings, files=tuple(files.paths))
 

@@ -8,27 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from posixpath import basename
 
 from procqueue.core.errors import ConfigError, Problem
-from procqueue.core.settings.documents import Document, read_document
+from procqueue.core.settings.documents import Document, dotted, read_document
 from procqueue.core.settings.driver import read_driver
 from procqueue.core.settings.expand import expand
 from procqueue.core.settings.keys import (
     ALL_TABLES,
     DRIVER,
     LATER_TABLES,
-    LOGGING,
     MAIN_FILE_ONLY,
     MASTER,
+    NAMED,
+    ONE_EACH,
     TOP,
 )
-from procqueue.core.settings.model import MasterSettings, Settings
+from procqueue.core.settings.model import HookSettings, Settings
+from procqueue.core.settings.names import check_after, check_names, origins_of_groups, read_groups
 from procqueue.core.settings.places import placed, root_of
-from procqueue.core.settings.positions import Path
+from procqueue.core.settings.positions import Origin, Path
+from procqueue.core.settings.processes import Program, read_programs
 from procqueue.core.settings.queues import Queue, read_queues, warn_of_graces
-from procqueue.core.settings.readers import patterns
+from procqueue.core.settings.readers import MOST_PROCESSES, patterns
 from procqueue.core.settings.sections import Reading, Section
+from procqueue.core.settings.tables import OTHERS, read_logging, read_master, read_reload, section_of
 from procqueue.core.settings.wrong import LATER, Wrong
 
 
@@ -38,9 +41,10 @@ def _no_secrets(file: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What decode has to know of the host: its CPUs, and a way to read a password_file (raises Wrong)."""
+    """What decode has to know of the host: CPUs, name, and a way to read a password_file (raises Wrong)."""
 
     cpus: int = 1
+    host: str = "localhost"
     read_secret: Callable[[str], str] = _no_secrets
 
 
@@ -68,14 +72,20 @@ def _read(reading: Reading, documents: Sequence[Document], file: str, facts: Fac
     main = documents[0]
     top = reading.section(main, (), TOP, aside=ALL_TABLES)
     root = reading.attempt(main, ("root",), lambda: root_of(file, top.values.get("root", "")), "/")
-    driver = read_driver(reading, reading.section(main, ("driver",), DRIVER), root, facts.read_secret)
+    driver_section = reading.section(main, ("driver",), DRIVER)
+    driver = read_driver(reading, driver_section, root, facts.read_secret)
     master_section = reading.section(main, ("master",), MASTER)
-    master = _master(master_section, root)
-    queues = read_queues(reading, documents, facts.cpus)
-    level = _logging_level(reading, documents)
+    master = read_master(master_section, root)
+    queues = read_queues(reading, documents, facts.cpus, root, facts.host)
+    programs = read_programs(reading, documents, root, facts.host)
+    groups = read_groups(reading, documents, {**queues, **programs})
+    others = {table: section_of(reading, documents, table, keys) for table, keys in OTHERS.items()}
 
+    check_names(reading, documents)
+    check_after(reading, programs, queues)
     _check_something_runs(reading, documents, queues)
     _check_app(reading, top, queues)
+    _check_processes(reading, queues, programs)
     warn_of_graces(reading, queues, master_section, master.host_timeout)
     _warn_of_sync(reading, driver.scheme, queues)
     return Settings(
@@ -86,9 +96,25 @@ def _read(reading: Reading, documents: Sequence[Document], file: str, facts: Fac
         driver=driver,
         master=master,
         queues={name: queue.settings for name, queue in queues.items()},
-        logging_level=level,
+        programs={name: program.settings for name, program in programs.items()},
+        groups=groups,
+        reload=read_reload(others["reload"], root),
+        logging=read_logging(others["logging"], root),
+        hooks=HookSettings(**others["hooks"].values),
         files=(file,),
+        origins={
+            **_origins(top, driver_section, master_section, *others.values()),
+            **origins_of_groups(reading, documents),
+        },
     )
+
+
+def _origins(*sections: Section) -> dict[str, Origin]:
+    return {
+        dotted((*section.path, key)): origin
+        for section in sections
+        for key, origin in section.origins().items()
+    }
 
 
 def includes_of(document: Document, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -125,28 +151,15 @@ def _tables_in(name: str, value: object) -> list[Path]:
 def _check_written_once(reading: Reading, documents: Sequence[Document]) -> None:
     first: dict[Path, Document] = {}
     for document in documents:
-        queues = document.tree.get("queues")
-        paths: list[Path] = [(name,) for name in ("defaults", "logging") if name in document.tree]
-        paths += [("queues", name) for name in queues] if isinstance(queues, dict) else []
+        paths: list[Path] = [(name,) for name in ONE_EACH if name in document.tree]
+        for holder in NAMED:
+            tables = document.tree.get(holder)
+            paths += [(holder, name) for name in tables] if isinstance(tables, dict) else []
         for path in paths:
             other = first.setdefault(path, document)
             if other is not document:
                 places = f"{other.name}:{other.line(path)} and {document.name}:{document.line(path)}"
                 reading.wrong(document, path, f"this table stands in two files: {places}", "keep one of them")
-
-
-def _master(section: Section, root: str) -> MasterSettings:
-    values = {"state_dir": "run", **section.values}
-    values["state_dir"] = placed(root, values["state_dir"])
-    values["name"] = values.get("name") or basename(root) or "procqueue"
-    return MasterSettings(**values)
-
-
-def _logging_level(reading: Reading, documents: Sequence[Document]) -> str:
-    level = "info"
-    for document in documents:
-        level = reading.section(document, ("logging",), LOGGING).values.get("level", level)
-    return level
 
 
 def _check_something_runs(reading: Reading, documents: Sequence[Document], queues: dict[str, Queue]) -> None:
@@ -155,8 +168,8 @@ def _check_something_runs(reading: Reading, documents: Sequence[Document], queue
         reading.wrong(
             documents[0],
             (),
-            "there is no queue in it, so nothing to run",
-            "add a table such as [queues.default]; it needs no keys",
+            "there is neither a queue nor a program in it, so nothing to run",
+            "add a table such as [queues.default], which needs no keys, or [processes.NAME]",
         )
 
 
@@ -175,6 +188,20 @@ def _check_app(reading: Reading, top: Section, queues: dict[str, Queue]) -> None
             Problem(top.document.name, line, "app", f"no module is named that has the tasks of: {names}",
                     'write app = ["shop.tasks"] at the top of the file')
         )  # fmt: skip
+
+
+def _check_processes(reading: Reading, queues: dict[str, Queue], programs: dict[str, Program]) -> None:
+    wanted = [
+        (one.settings.most_processes, *one.place("processes"))
+        for one in queues.values()
+        if one.settings.enabled
+    ]
+    wanted += [(one.settings.count, *one.place("count")) for one in programs.values() if one.settings.enabled]
+    total = sum(number for number, _, _ in wanted)
+    if total > MOST_PROCESSES:
+        _, document, path = max(wanted, key=lambda one: one[0])
+        text = f"all queues and programs together want {total} processes; at most {MOST_PROCESSES} can be run"
+        reading.wrong(document, path, text)
 
 
 def _warn_of_sync(reading: Reading, scheme: str, queues: dict[str, Queue]) -> None:

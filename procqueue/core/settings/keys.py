@@ -6,8 +6,12 @@ Defaults stand in model.py; sections.py reads tables against these lists.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from procqueue.core.settings import environment_readers as environment
+from procqueue.core.settings import program_readers as program
 from procqueue.core.settings import readers as read
 from procqueue.core.settings.readers import Reader
 
@@ -20,6 +24,8 @@ class Key:
     doc: str
     read: Reader | None = None
     expands: bool = True  # False: who reads the section replaces references in its own way
+    named: bool = False  # ${index}, ${name} … may stand in it beside variables of the environment
+    split: Callable[[Any], Any] | None = None  # done before references are replaced
 
 
 Keys = dict[str, Key]
@@ -27,6 +33,25 @@ Keys = dict[str, Key]
 
 def _keys(*keys: Key) -> Keys:
     return {key.name: key for key in keys}
+
+
+def _environment(whose: str) -> tuple[Key, ...]:
+    return (
+        Key("user", f"Unix user of the {whose}, by name or number", environment.account),
+        Key("group", f"Unix group of the {whose}; that of the user", environment.account),
+        Key("env", "variables, over those of env_file and the master", environment.variables, named=True),
+        Key("env_file", "a file with variables; relative to root", environment.template_path, named=True),
+        Key("cwd", f"working directory of the {whose}; the root", environment.template_path, named=True),
+        Key("umask", "permission bits that new files do not get", environment.umask),
+        Key("nice", "priority: 19 the least, -20 the most", read.whole(-20, 19)),
+        Key("limits", "resource limits: a number, [soft, hard] or unlimited", environment.limits),
+    )
+
+
+_STDOUT = Key("stdout", 'where lines go: "", none, syslog, a path', environment.target(), named=True)
+_STDERR = Key(
+    "stderr", 'the same for errors; "stdout": with them', environment.target(of_stderr=True), named=True
+)
 
 
 TOP = _keys(
@@ -60,7 +85,7 @@ DRIVER = _keys(
 MASTER = _keys(
     Key("state_dir", "lock, control socket, boards, logs; relative to root", read.filled_path),
     Key("socket_mode", "permissions of the control socket", read.file_mode),
-    Key("socket_group", "Unix group of the control socket"),
+    Key("socket_group", "Unix group of the control socket", environment.account),
     Key("name", "the application; the last part of root", read.label),
     Key("grace", "from soft stop to hard kill; a number caps all queues", read.grace),
     Key("host_timeout", "after how long a silent host is dead", read.needed_duration(1.0)),
@@ -95,7 +120,7 @@ QUEUE = _keys(
     Key("start_seconds", "how long new code has to stay up to count as proved", read.duration),
     Key("restart_delay_max", "longest pause between failing starts", read.needed_duration(1.0)),
     Key("unknown_task_wait", "how long a message of an unknown task is handed on", read.duration),
-    Key("preload", "import the application once, in a template that forks the consumers", read.preload),
+    Key("preload", "import the application once, in a template that forks the consumers", read.auto_or_flag),
     Key("driver", "a driver of [drivers.NAME]"),
     Key("max_running", "messages of this queue running at once over all hosts"),
     Key("gate_closed", "what a push into a closed gate does"),
@@ -103,32 +128,76 @@ QUEUE = _keys(
     Key("keep_failed", "how many failed messages are kept, and how long"),
     Key("keep_timeout", "how many parked messages are kept, and how long"),
     Key("max_releases", "how often a message may release itself"),
-    Key("user", "Unix user of the consumers"),
-    Key("group", "Unix group of the consumers"),
-    Key("env", "environment of the consumers"),
-    Key("env_file", "file with the environment of the consumers"),
-    Key("cwd", "working directory of the consumers"),
-    Key("umask", "umask of the consumers"),
-    Key("nice", "priority of the consumers"),
-    Key("limits", "resource limits of the consumers"),
-    Key("stdout", "where the consumers' output goes"),
-    Key("stderr", "where the consumers' errors go"),
+    *_environment("consumers"),
+    _STDOUT,
+    _STDERR,
 )
+
+PROGRAM = _keys(
+    Key("command", "the arguments of the program, or a string; no shell", program.command,
+        named=True, split=program.split_command),
+    Key("target", "a callable of Python instead of a command", program.target),
+    Key("enabled", "false: as if it did not stand here", read.flag),
+    Key("count", "copies", program.count),
+    Key("index_start", "index of the first copy", read.whole(0, 1_000_000)),
+    Key("autostart", "false: it is started by hand", read.flag),
+    Key("after", "programs that have to be ready first", program.names),
+    Key("essential", "its failure ends the master", read.flag),
+    Key("restart", "after it ended by itself", read.choice("always", "on-failure", "never")),
+    Key("ok_exit_codes", "exit codes that are no failure", program.exit_codes),
+    Key("start_seconds", "how long it has to stay up to count as running", read.duration),
+    Key("start_retries", 'starts that may fail after the first; or "forever"', program.start_retries),
+    Key("start_timeout", "longest wait until it is ready", read.duration),
+    Key("restart_delay_max", "longest pause between failing starts", read.needed_duration(1.0)),
+    Key("stop_signal", "what asks it to stop", program.stop_signal),
+    Key("stop_group", "true: its whole process group is asked", read.flag),
+    Key("grace", "from the stop signal to the hard kill of the group", program.grace),
+    Key("ready", "how it shows that it is ready", program.ready, named=True),
+    Key("health", "what is asked again and again", program.health, named=True),
+    *_environment("program"),
+    Key("login_env", "with a user: HOME, USER, LOGNAME and SHELL are his", read.flag),
+    _STDOUT,
+    _STDERR,
+    Key("log_max_bytes", "size at which its files are rotated", environment.log_size),
+    Key("log_backups", "rotated files that are kept", read.whole(0, 10_000)),
+    Key("max_memory", "restarted softly over it", read.memory),
+    Key("max_memory_hard", "killed within a second of passing it", read.memory),
+    Key("max_age", "restarted softly at this age", read.duration),
+)  # fmt: skip
 
 LOGGING = _keys(
     Key("level", "least level that is logged", read.choice("debug", "info", "warning", "error")),
-    Key("format", "text or json"),
-    Key("file", "where procqueue's own lines go"),
-    Key("max_bytes", "size at which a log is rotated"),
-    Key("backups", "rotated logs that are kept"),
+    Key("format", "text or json", read.choice("text", "json")),
+    Key("file", "where lines go that name nothing else", environment.target()),
+    Key("max_bytes", "size at which the file is rotated", environment.log_size),
+    Key("backups", "rotated files that are kept", read.whole(0, 10_000)),
 )
 
-TABLES = ("driver", "master", "defaults", "queues", "logging")
-LATER_TABLES = ("drivers", "processes", "groups", "cron", "hooks", "web", "reload")
+RELOAD = _keys(
+    Key("enabled", "reload when files change", read.auto_or_flag),
+    Key("paths", "files and directories that are watched; relative to root", read.paths),
+    Key("ignore", "patterns of files whose changes do not count", read.paths),
+)
+
+HOOKS = _keys(
+    Key("on_fatal", "when a program is given up", program.commands, split=program.split_commands),
+    Key(
+        "on_crash_loop", "when something dies again and again", program.commands, split=program.split_commands
+    ),
+    Key("on_problem", "when a problem comes", program.commands, split=program.split_commands),
+)
+
+TABLES = ("driver", "master", "defaults", "queues", "processes", "groups", "reload", "logging", "hooks")
+ONE_EACH = ("defaults", "groups", "reload", "logging", "hooks")  # stand in one file, whichever
+NAMED = ("queues", "processes")  # hold tables with names of the user's
+LATER_TABLES = ("drivers", "cron", "web")
 ALL_TABLES = frozenset(TABLES + LATER_TABLES)
 MAIN_FILE_ONLY = ("app", "root", "path", "driver", "master")
 
-_HOMES = {"[driver]": DRIVER, "[master]": MASTER, "[queues.NAME] or [defaults]": QUEUE, "[logging]": LOGGING}
+_HOMES = {
+    "[driver]": DRIVER, "[master]": MASTER, "[queues.NAME] or [defaults]": QUEUE, "[processes.NAME]": PROGRAM,
+    "[logging]": LOGGING, "[reload]": RELOAD, "[hooks]": HOOKS,
+}  # fmt: skip
 
 
 def home_of(name: str) -> str:

@@ -2,15 +2,26 @@
 
 Defaults stand here and nowhere else. Times are seconds, sizes are bytes, 0 switches a limit off, paths are
 absolute. Imported by the small verbs too, so nothing here is slow to import. What makes them is decode.py.
+Two configurations that compare equal want the same: lines of the file are kept, and not compared.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
 from procqueue.core.errors import Problem
+from procqueue.core.settings.environment import (
+    AS_THE_MASTER,
+    MASTERS_OWN,
+    WITH_STDOUT,
+    Environment,
+    LogTarget,
+)
+from procqueue.core.settings.positions import Origin
+from procqueue.core.settings.program import ProgramSettings
 from procqueue.core.units import MAX_SECONDS
 
 GRACE_WITHOUT_TIMEOUT = 25.0  # fits the 30 s that systemd-run containers and Kubernetes give by default
@@ -77,9 +88,48 @@ class MasterSettings:
 
     state_dir: str
     socket_mode: int = 0o600
+    socket_group: str = ""  # a name or a number; "": that of the master
     name: str = ""
     grace: float | None = None  # None: auto; a number caps the grace of all queues
     host_timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    """Lines of procqueue's own, and where those of children go that name nothing else."""
+
+    level: str = "info"  # debug | info | warning | error
+    format: Literal["text", "json"] = "text"
+    file: LogTarget = MASTERS_OWN
+    max_bytes: int = 50_000_000  # 0: one file that grows
+    backups: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadSettings:
+    """Whether changed files are a reason to reload, and which files."""
+
+    paths: tuple[str, ...]
+    ignore: tuple[str, ...] = ()  # patterns
+    enabled: Literal["auto", "always", "never"] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
+class HookSettings:
+    """Commands (each a list of arguments, run without a shell) for what people want to hear of."""
+
+    on_fatal: tuple[tuple[str, ...], ...] = ()
+    on_crash_loop: tuple[tuple[str, ...], ...] = ()
+    on_problem: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """A number of consumers that follows the load: more while the oldest message waits over `target_wait`."""
+
+    max: int
+    min: int = 1
+    target_wait: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +139,8 @@ class QueueSettings:
     name: str
     enabled: bool = True
     app: tuple[str, ...] = ()  # what this queue adds to Settings.app
-    processes: int = 1
+    processes: int = 1  # with a scale: its least
+    scale: Scale | None = None
     serves: tuple[str, ...] = ()  # in strict order; left empty, it becomes the queue itself
     handle_timeout: float = 60.0
     kill_after: float = 5.0
@@ -112,10 +163,19 @@ class QueueSettings:
     concurrency: int = 1
     executor: str = "auto"  # auto | sync
     preload: str = "auto"  # auto | always | never
+    environment: Environment = AS_THE_MASTER
+    stdout: LogTarget = MASTERS_OWN
+    stderr: LogTarget = WITH_STDOUT
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)  # of written keys
 
     def __post_init__(self) -> None:
         if not self.serves:
             object.__setattr__(self, "serves", (self.name,))
+
+    @property
+    def most_processes(self) -> int:
+        """The largest number of consumers that the file allows."""
+        return self.scale.max if self.scale else self.processes
 
     def effective_grace(self, cap: float | None = None) -> float:
         """Seconds between soft stop and hard kill: the number written, else handle_timeout + kill_after.
@@ -142,9 +202,19 @@ class Settings:
     driver: DriverSettings
     master: MasterSettings
     queues: dict[str, QueueSettings]
-    logging_level: str = "info"
-    files: tuple[str, ...] = ()  # all files read, the main file first
-    warnings: tuple[Problem, ...] = ()
+    programs: dict[str, ProgramSettings]
+    groups: dict[str, tuple[str, ...]]  # of queues and programs
+    reload: ReloadSettings
+    logging: LoggingSettings = LoggingSettings()
+    hooks: HookSettings = HookSettings()
+    files: tuple[str, ...] = field(default=(), compare=False)  # all files read, the main file first
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)  # "driver.url" …
+
+    @property
+    def needs_driver(self) -> bool:
+        """Whether anybody has to open the driver: with programs alone nobody does."""
+        return bool(self.queues)
 
     def nothing_to_run(self) -> Problem | None:
         """Why `start` has nothing to do with this configuration, though producers can use it; or None."""

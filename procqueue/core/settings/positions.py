@@ -8,10 +8,21 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-
-import tomli
+from typing import NamedTuple
 
 Path = tuple[str, ...]
+
+
+class Origin(NamedTuple):
+    """Where a value in force was written."""
+
+    file: str  # as the user calls it
+    line: int
+    table: str  # "processes.clock", or "defaults" where a queue has it from there
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
 
 _BLANK = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _SPACE = re.compile(r"[ \t]*")
@@ -112,4 +123,6 @@ class _Scanner:
 
 
 def _unescaped(quoted: str) -> str:
+    import tomli  # the records need Origin, and whoever only declares tasks needs no parser
+
     return str(tomli.loads(f"k = {quoted}")["k"])

@@ -5,14 +5,18 @@ A key of the queue wins over [defaults], which wins over the model. A problem is
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from procqueue.core.settings.documents import Document
+from procqueue.core.settings.environment import INDEX
 from procqueue.core.settings.keys import QUEUE
-from procqueue.core.settings.model import OnTimeout, QueueSettings
+from procqueue.core.settings.model import OnTimeout, QueueSettings, Scale
+from procqueue.core.settings.places import placed_target
 from procqueue.core.settings.positions import Path
-from procqueue.core.settings.readers import MOST_PROCESSES, NAME, RESERVED_NAMES
+from procqueue.core.settings.processes import environment_of
 from procqueue.core.settings.sections import Reading, Section
 from procqueue.core.settings.wrong import nearest
 from procqueue.core.units import format_bytes, format_seconds, shown
@@ -36,20 +40,24 @@ class Queue:
         return section.document, (*section.path, key)
 
 
-def read_queues(reading: Reading, documents: Sequence[Document], cpus: int) -> dict[str, Queue]:
+def read_queues(
+    reading: Reading, documents: Sequence[Document], cpus: int, root: str, host: str
+) -> dict[str, Queue]:
     """All queues of all documents, in the order of the files."""
     holder = next((document for document in documents if "defaults" in document.tree), documents[0])
-    defaults = reading.section(holder, ("defaults",), QUEUE)
     queues: dict[str, Queue] = {}
     for document in documents:
         for name in reading.table(document, ("queues",)):
-            _check_name(reading, document, name)
-            own = reading.section(document, ("queues", name), QUEUE)
-            queues.setdefault(name, Queue(_settings(name, own, defaults, cpus), own, defaults))
+            known = partial(_names, name, root, host)
+            defaults = reading.section(holder, ("defaults",), QUEUE, names=known)
+            own = reading.section(document, ("queues", name), QUEUE, names=known)
+            queues.setdefault(name, Queue(_settings(name, own, defaults, cpus, root), own, defaults))
+    if not queues:
+        reading.section(holder, ("defaults",), QUEUE, names=partial(_names, "", root, host))
     for queue in queues.values():
         _check_serves(reading, queue, queues)
         _check_memory(reading, queue)
-    _check_processes(reading, queues)
+        _check_index(reading, queue)
     return queues
 
 
@@ -74,30 +82,25 @@ def warn_of_graces(reading: Reading, queues: dict[str, Queue], master: Section, 
         _warn_long(reading, document, path, cap, host_timeout)
 
 
-def _settings(name: str, own: Section, defaults: Section, cpus: int) -> QueueSettings:
+def _names(name: str, root: str, host: str, _: Mapping[str, Any]) -> dict[str, str]:
+    return {"index": INDEX, "name": name, "root": root, "host": host}
+
+
+def _settings(name: str, own: Section, defaults: Section, cpus: int, root: str) -> QueueSettings:
     values = {**defaults.values, **own.values}
-    if values.get("processes") == "cpus":
-        values["processes"] = cpus
+    match values.get("processes"):
+        case "cpus":
+            values["processes"] = cpus
+        case Scale() as scale:
+            values |= {"processes": scale.min, "scale": scale}
     if "on_timeout" in values:
         values["on_timeout"] = OnTimeout(values["on_timeout"])
-    return QueueSettings(name, **values)
-
-
-def _check_name(reading: Reading, document: Document, name: str) -> None:
-    if name in RESERVED_NAMES:
-        reading.wrong(
-            document,
-            ("queues", name),
-            f"the name {shown(name)} is reserved: it means every queue",
-            "choose another name",
-        )
-    elif not NAME.fullmatch(name):
-        reading.wrong(
-            document,
-            ("queues", name),
-            f"{shown(name)} cannot be the name of a queue",
-            "use 1 to 64 of a-z 0-9 . _ -, beginning with a letter or a digit",
-        )
+    for key in ("stdout", "stderr"):
+        if key in values:
+            values[key] = placed_target(root, values[key])
+    environment = environment_of(values, root)
+    origins = {**defaults.origins(), **own.origins()}
+    return QueueSettings(name, environment=environment, origins=origins, **values)
 
 
 def _check_serves(reading: Reading, queue: Queue, queues: dict[str, Queue]) -> None:
@@ -116,14 +119,19 @@ def _check_memory(reading: Reading, queue: Queue) -> None:
         reading.wrong(document, path, text, "the hard limit has to be the higher one")
 
 
-def _check_processes(reading: Reading, queues: dict[str, Queue]) -> None:
-    total = sum(queue.settings.processes for queue in queues.values() if queue.settings.enabled)
-    if total > MOST_PROCESSES:
-        largest = max(queues.values(), key=lambda queue: queue.settings.processes)
-        document, path = largest.place("processes")
-        reading.wrong(
-            document, path, f"all queues together want {total} processes; at most {MOST_PROCESSES} can be run"
-        )
+def _check_index(reading: Reading, queue: Queue) -> None:
+    environment = queue.settings.environment
+    texts = {
+        "env": "".join(text for _, text in environment.env), "env_file": environment.env_file,
+        "cwd": environment.cwd,
+    }  # fmt: skip
+    for key, text in texts.items():
+        if INDEX in text:
+            document, path = queue.place(key)
+            reading.wrong(
+                document, path, "all consumers of a queue have the same one, so there is no ${index} in it",
+                "only stdout and stderr can differ",
+            )  # fmt: skip
 
 
 def _warn_short(reading: Reading, document: Document, path: Path, grace: float, queue: QueueSettings) -> None:

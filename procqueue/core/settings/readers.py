@@ -14,7 +14,7 @@ from typing import Any
 import tomli
 
 from procqueue.core.settings.expand import Fed
-from procqueue.core.settings.model import RetryDelays
+from procqueue.core.settings.model import RetryDelays, Scale
 from procqueue.core.settings.wrong import LATER, Wrong, Wrongs, nearest, wrongs_of
 from procqueue.core.units import MAX_SECONDS, format_seconds, seconds, shown, size
 
@@ -180,9 +180,9 @@ def choice(*words: str, later: tuple[str, ...] = ()) -> Reader:
         if isinstance(value, str) and value in words:
             return str(value)
         if isinstance(value, str) and value in later:
-            raise Wrong(f"{shown(value)} {LATER}", f"use {_either(words)}")
+            raise Wrong(f"{shown(value)} {LATER}", f"use {either(words)}")
         hint = nearest(value, words) if isinstance(value, str) else ""
-        raise Wrong(f"must be {_either(words)}, not {shown(value)}", hint)
+        raise Wrong(f"must be {either(words)}, not {shown(value)}", hint)
 
     return read
 
@@ -196,7 +196,7 @@ def prefix(value: Any) -> str:
 
 def modules(value: Any) -> tuple[str, ...]:
     """Names of Python modules, each once, in the order written."""
-    names = _texts(value, 'write app = ["shop.tasks"]')
+    names = texts(value, 'write app = ["shop.tasks"]')
     for name in names:
         if not all(part.isidentifier() for part in name.split(".")):
             dotted = name.removesuffix(".py").strip("/").replace("/", ".")
@@ -207,15 +207,20 @@ def modules(value: Any) -> tuple[str, ...]:
 
 def patterns(value: Any) -> tuple[str, ...]:
     """File names or globs."""
-    names = _texts(value, 'write include = ["queues.d/*.toml"]')
+    names = texts(value, 'write include = ["queues.d/*.toml"]')
     return tuple(filled_path(name) for name in names)
+
+
+def paths(value: Any) -> tuple[str, ...]:
+    """Paths, or patterns of them."""
+    return tuple(filled_path(name) for name in texts(value, 'write a list of strings: ["src", "*.toml"]'))
 
 
 def serves(value: Any) -> tuple[str, ...]:
     """Names of queues in strict order; whether they exist is checked when all are known."""
     if isinstance(value, dict):
         raise Wrong(f"serving by weight {LATER}", 'name the queues in strict order: ["urgent", "emails"]')
-    names = _texts(value, 'write a list of queues: ["urgent", "emails"]')
+    names = texts(value, 'write a list of queues: ["urgent", "emails"]')
     if not names:
         raise Wrong(
             "names no queue", "leave the key out to serve the queue itself; processes = 0 starts no consumer"
@@ -225,11 +230,24 @@ def serves(value: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def processes(value: Any) -> int | str:
-    """A number of consumers, or "cpus" as it stands: how many those are is a fact that decode knows."""
+def processes(value: Any) -> int | str | Scale:
+    """A number of consumers, a range, or "cpus" as it stands: only decode knows how many there are."""
+    if isinstance(value, Fed) and value.startswith("{"):
+        value = fed(value)
     if isinstance(value, dict):
-        raise Wrong(f"a range of processes {LATER}", "write a number")
+        return _scale(value)
     return "cpus" if value == "cpus" else int(_process_count(value))
+
+
+def _scale(value: dict[str, Any]) -> Scale:
+    scale = Scale(
+        **table("max", max=whole(1, MOST_PROCESSES), min=_process_count, target_wait=needed_duration(0.1))(
+            value
+        )
+    )
+    if scale.min > scale.max:
+        raise Wrong(f"min is {scale.min}, more than max, which is {scale.max}", "exchange the two")
+    return scale
 
 
 _process_count = whole(0, MOST_PROCESSES)
@@ -245,8 +263,8 @@ def concurrency(value: Any) -> int:
     return number
 
 
-def preload(value: Any) -> str:
-    """Whether the application is imported once, before the fork: "auto", true → "always", false → "never"."""
+def auto_or_flag(value: Any) -> str:
+    """ "auto", true → "always", false → "never"."""
     if isinstance(value, Fed) and value.lower() in ("true", "false"):
         value = value.lower() == "true"
     if value is True:
@@ -261,7 +279,7 @@ def preload(value: Any) -> str:
 def retry_delays(value: Any) -> RetryDelays:
     """Pauses between attempts: a duration, a list of them (the last repeats), {base, factor, max, jitter}."""
     if isinstance(value, Fed):
-        value = _fed_list(value)
+        value = fed(value)
     if isinstance(value, dict):
         return _growing_delays(value)
     items = list(value) if isinstance(value, (list, tuple)) else [value]
@@ -270,21 +288,34 @@ def retry_delays(value: Any) -> RetryDelays:
     return RetryDelays(listed=tuple(seconds(item) for item in items))
 
 
-def _growing_delays(table: dict[str, Any]) -> RetryDelays:
-    readers: dict[str, Reader] = {"base": duration, "factor": _factor, "max": duration, "jitter": _jitter}
-    values: dict[str, Any] = {}
-    wrongs: list[Wrong] = []
-    for key, value in table.items():
-        if key not in readers:
-            wrongs.append(Wrong("unknown key", nearest(key, readers) or f"one of {', '.join(readers)}", key))
-            continue
-        try:
-            values[key] = readers[key](value)
-        except ValueError as error:
-            wrongs += [Wrong(wrong.text, wrong.hint, key) for wrong in wrongs_of(error)]
-    if wrongs:
-        raise Wrongs(wrongs)
-    return RetryDelays(**values)
+def _growing_delays(value: dict[str, Any]) -> RetryDelays:
+    return RetryDelays(**table(base=duration, factor=_factor, max=duration, jitter=_jitter)(value))
+
+
+def table(*needed: str, **readers: Reader) -> Reader:
+    """A table whose keys have these readers, `needed` among them; all its problems are told at once."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if isinstance(value, Fed):
+            value = fed(value)
+        if not isinstance(value, dict):
+            raise Wrong(f"must be a table, not {shown(value)}", f"write {{{next(iter(readers))} = …}}")
+        values: dict[str, Any] = {}
+        wrongs = [Wrong(f"says no {key}", f"add {key} = …") for key in needed if key not in value]
+        for key, item in value.items():
+            if key not in readers:
+                hint = nearest(key, readers) or f"one of {', '.join(readers)}"
+                wrongs.append(Wrong("unknown key", hint, key))
+                continue
+            try:
+                values[key] = readers[key](item)
+            except ValueError as error:
+                wrongs += [Wrong(wrong.text, wrong.hint, key) for wrong in wrongs_of(error)]
+        if wrongs:
+            raise Wrongs(wrongs)
+        return values
+
+    return read
 
 
 def _factor(value: Any) -> float:
@@ -313,8 +344,9 @@ def _number(value: Any) -> float:
     return float(value)
 
 
-def _texts(value: Any, hint: str) -> list[str]:
-    items = _fed_list(value) if isinstance(value, Fed) else value
+def texts(value: Any, hint: str) -> list[str]:
+    """A list of strings; `hint` says how it is written."""
+    items = fed(value) if isinstance(value, Fed) else value
     if isinstance(items, str) and isinstance(value, Fed):
         items = [items] if items else []
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
@@ -328,7 +360,7 @@ def _list_shown(value: Any) -> str:
     return shown(value)
 
 
-def _fed_list(value: Fed) -> Any:
+def fed(value: Fed) -> Any:
     """What a variable means where a list may stand: TOML if it opens a bracket, else parts between commas."""
     written = value.strip()
     if written.startswith(("[", "{")):
@@ -339,7 +371,7 @@ def _fed_list(value: Fed) -> Any:
     return [part.strip() for part in written.split(",")] if "," in written else written
 
 
-def _either(words: tuple[str, ...]) -> str:
+def either(words: tuple[str, ...]) -> str:
     quoted = [f'"{word}"' for word in words]
     return " or ".join([", ".join(quoted[:-1]), quoted[-1]]) if len(quoted) > 1 else quoted[0]
 

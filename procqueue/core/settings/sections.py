@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from procqueue.core.errors import Problem
-from procqueue.core.settings.documents import Document
+from procqueue.core.settings.documents import Document, dotted
+from procqueue.core.settings.environment import INDEX
 from procqueue.core.settings.expand import expand
-from procqueue.core.settings.keys import Keys, home_of
-from procqueue.core.settings.positions import Path
-from procqueue.core.settings.wrong import LATER, nearest, wrongs_of
+from procqueue.core.settings.keys import Key, Keys, home_of
+from procqueue.core.settings.positions import Origin, Path
+from procqueue.core.settings.wrong import LATER, Wrong, nearest, wrongs_of
 from procqueue.core.units import shown
 
 
@@ -31,6 +32,14 @@ class Section:
     def unreadable(self, key: str) -> bool:
         """Whether `key` is written, and a problem of it was told already."""
         return key in self.written and key not in self.values
+
+    def origins(self) -> dict[str, Origin]:
+        """Where each value was written."""
+        table = dotted(self.path)
+        return {
+            key: Origin(self.document.name, self.document.line((*self.path, key)), table)
+            for key in self.values
+        }
 
 
 @dataclass(slots=True)
@@ -63,24 +72,32 @@ class Reading:
             return otherwise
 
     def section(
-        self, document: Document, path: Path, keys: Keys, *, aside: frozenset[str] = frozenset()
+        self,
+        document: Document,
+        path: Path,
+        keys: Keys,
+        *,
+        aside: frozenset[str] = frozenset(),
+        names: Callable[[dict[str, Any]], dict[str, str]] | None = None,
     ) -> Section:
-        """The table at `path`, read by `keys`; names in `aside` are left to others."""
+        """The table at `path`, read by `keys`; names in `aside` are left to others.
+
+        `names` takes the values of the other keys, and says what ${name} and the like stand for in those that
+        are `named`.
+        """
         table = self.table(document, path)
         values: dict[str, Any] = {}
         for name, value in table.items():
-            here = (*path, name)
-            if name in aside:
-                continue
-            if name not in keys:
+            if name not in keys and name not in aside:
+                here = (*path, name)
                 self.wrong(document, here, "unknown key", _unknown_hint(here, value, aside.union(keys)))
-            elif (reader := keys[name].read) is None:
-                self.wrong(document, here, LATER, "take it out")
-            else:
-                try:
-                    values[name] = reader(expand(value, self.environ) if keys[name].expands else value)
-                except ValueError as error:
-                    self.refuse(document, here, error)
+        known = [keys[name] for name in table if name in keys and name not in aside]
+        for key in sorted(known, key=lambda key: key.named):
+            environ = {**self.environ, **names(values)} if key.named and names else self.environ
+            try:
+                values[key.name] = _value(key, table[key.name], environ)
+            except ValueError as error:
+                self.refuse(document, (*path, key.name), error)
         return Section(document, path, values, frozenset(table))
 
     def table(self, document: Document, path: Path) -> dict[str, Any]:
@@ -95,6 +112,27 @@ class Reading:
                     self.problems.append(problem)
                 return {}
         return dict(value)
+
+
+def _value(key: Key, written: Any, environ: Mapping[str, str]) -> Any:
+    if key.read is None:
+        raise Wrong(LATER, "take it out")
+    if key.named and _holds(written, INDEX):
+        raise Wrong("holds a NUL character")
+    value = key.split(written) if key.split else written
+    return key.read(expand(value, environ) if key.expands else value)
+
+
+def _holds(written: Any, mark: str) -> bool:
+    match written:
+        case str():
+            return mark in written
+        case list():
+            return any(_holds(item, mark) for item in written)
+        case dict():
+            return any(mark in key or _holds(item, mark) for key, item in written.items())
+        case _:
+            return False
 
 
 def _unknown_hint(path: Path, value: object, known: frozenset[str]) -> str:

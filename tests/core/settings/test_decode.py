@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from procqueue.core.errors import ConfigError
 from procqueue.core.settings.decode import Facts, decode_text, includes_of
 from procqueue.core.settings.documents import read_document
-from procqueue.core.settings.model import DriverSettings, MasterSettings, QueueSettings, Settings
+from procqueue.core.settings.environment import LogTarget, To
+from procqueue.core.settings.model import (
+    DriverSettings,
+    HookSettings,
+    LoggingSettings,
+    MasterSettings,
+    QueueSettings,
+    ReloadSettings,
+    Settings,
+)
 from tests.core.settings.reading import (
     APP,
     FILE,
@@ -31,7 +40,11 @@ def test_the_smallest_file_has_all_defaults() -> None:
         driver=DriverSettings("sqlite:////srv/shop/run/db/queue.db", durability="fsync"),
         master=MasterSettings("/srv/shop/run", name="shop"),
         queues={"emails": QueueSettings("emails")},
-        logging_level="info",
+        programs={},
+        groups={},
+        reload=ReloadSettings(("/srv/shop",)),
+        logging=LoggingSettings(),
+        hooks=HookSettings(),
         files=(FILE,),
         warnings=(),
     )
@@ -43,21 +56,66 @@ def test_the_tables_of_the_master_and_of_logging_are_read() -> None:
         [master]
         state_dir = "/run/shop"
         socket_mode = "0660"
+        socket_group = "www"
         name = "Shop (test)"
         grace = "20s"
         host_timeout = "1m"
         [logging]
         level = "debug"
+        format = "json"
+        file = "log/all.log"
+        max_bytes = "1MB"
+        backups = 2
+        [reload]
+        enabled = false
+        paths = ["src", "/etc/shop"]
+        ignore = ["*.txt"]
+        [hooks]
+        on_fatal = ["mail -s '${WHAT} is fatal' root", ["a", "b c"]]
+        on_problem = "logger ${WHAT}"
         [queues.emails]
         app = ["shop.mail"]
         handle_timeout = 10
     """
 
-    read = settings(text)
+    read = settings(text, {"WHAT": "a b"})
 
     assert read.path == "/srv/shop/src"
-    assert read.master == MasterSettings("/run/shop", 0o660, "Shop (test)", 20.0, 60.0)
-    assert read.logging_level == "debug"
+    assert read.master == MasterSettings("/run/shop", 0o660, "www", "Shop (test)", 20.0, 60.0)
+    file = LogTarget(To.FILE, "/srv/shop/log/all.log")
+    assert read.logging == LoggingSettings("debug", "json", file, 1_000_000, 2)
+    assert read.reload == ReloadSettings(("/srv/shop/src", "/etc/shop"), ("*.txt",), "never")
+    assert read.hooks == HookSettings(
+        on_fatal=(("mail", "-s", "a b is fatal", "root"), ("a", "b c")), on_problem=(("logger", "a b"),)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "reason"),
+    [
+        ("[logging]\nformat = 'xml'", "logging.format", '"text" or "json"'),
+        ("[logging]\nfile = 'stdout'", "logging.file", "is not a place"),
+        ("[logging]\nfile = 'log/'", "logging.file", "is a directory"),
+        ("[logging]\nfile = '~/log'", "logging.file", "~ is not expanded"),
+        ("[logging]\nfile = '${index}'", "logging.file", "is not set"),
+        ("[logging]\nmax_bytes = 50", "logging.max_bytes", "less than 1KiB"),
+        ("[logging]\nbackups = -1", "logging.backups", "from 0 to"),
+        ("[reload]\nenabled = 'yes'", "reload.enabled", '"auto", true or false'),
+        ("[reload]\npaths = 'src'", "reload.paths", "must be a list of strings"),
+        ("[reload]\npaths = ['']", "reload.paths", "must not be empty"),
+        ("[hooks]\non_fatal = 3", "hooks.on_fatal", "must be a list of commands"),
+        ("[hooks]\non_fatal = ['a', 3]", "hooks.on_fatal", "must be a string or a list of strings"),
+        ("[hooks]\non_fatal = ['']", "hooks.on_fatal", "names no command"),
+        ('[hooks]\non_problem = ["it\'s"]', "hooks.on_problem", "no closing quotation"),
+        ("[hooks]\non_panic = []", "hooks.on_panic", "unknown key"),
+        ("[master]\nsocket_group = 'a b'", "master.socket_group", "cannot be a name"),
+    ],
+)
+def test_an_impossible_value_of_a_table_that_stands_once_is_told(text: str, key: str, reason: str) -> None:
+    problem = only_problem(APP + "[queues.emails]\n" + text)
+
+    assert (problem.line, problem.key) == (4, key)
+    assert reason in problem.text
 
 
 def test_all_problems_are_told_at_once_in_the_order_of_the_file() -> None:
@@ -130,16 +188,10 @@ def test_a_disabled_queue_needs_no_app() -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("[processes.clock]\ncommand = 'x'", "processes.clock"),
-        ("[groups]\nweb = ['api']", "groups"),
         ("[cron.nightly]\ntask = 'x'", "cron.nightly"),
-        ("[hooks]\non_fatal = []", "hooks"),
         ("[web]", "web"),
-        ("[reload]\nenabled = false", "reload"),
-        ("[reload]\nenabled = 'auto'", "reload"),
         ("[drivers.other]\nurl = 'sync://'", "drivers.other"),
-        ("[logging]\nformat = 'text'", "logging.format"),
-        ("[logging]\nfile = ''", "logging.file"),
+        ("[driver]\ngroup = 'x'", "driver.group"),
     ],
 )
 def test_tables_and_keys_of_later_versions_are_known_and_refused(text: str, key: str) -> None:
@@ -149,8 +201,20 @@ def test_tables_and_keys_of_later_versions_are_known_and_refused(text: str, key:
     assert "is not available in this version" in problem.text
 
 
-def test_a_file_with_programs_alone_is_told_that_these_come_later_and_nothing_else() -> None:
-    assert only_problem("[processes.clock]\ncommand = 'x'").key == "processes.clock"
+def test_a_file_with_programs_alone_needs_neither_app_nor_driver() -> None:
+    read = settings("[processes.clock]\ncommand = 'x'")
+
+    assert list(read.programs) == ["clock"]
+    assert (read.app, read.queues, read.needs_driver, read.nothing_to_run()) == ((), {}, False, None)
+    assert settings(APP + "[queues.emails]").needs_driver
+
+
+def test_another_place_in_the_file_and_another_order_are_no_change() -> None:
+    text = "[processes.clock]\ncommand = 'x'\nenv = {A = '1', B = '2'}\nlimits = {core = 1, cpu = 2}\n"
+    moved = "\n[processes.clock]\nlimits = {cpu = 2, core = 1}\nenv = {B = '2', A = '1'}\ncommand = ['x']"
+
+    assert settings(text) == settings(moved)
+    assert settings(text) != settings(text.replace("'2'", "'3'"))
 
 
 @pytest.mark.parametrize(
@@ -224,14 +288,17 @@ def test_keys_may_be_written_in_every_way_that_toml_has() -> None:
 def test_queues_of_included_files_stand_behind_those_of_the_main_file() -> None:
     read = settings_of_files({
         "etc/queues.toml": APP + "[queues.emails]\nserves = ['sms', 'emails']",
-        "etc/more.toml": "[defaults]\nprocesses = 2\n[queues.sms]\n[logging]\nlevel = 'error'",
+        "etc/more.toml": "[defaults]\nprocesses = 2\n[queues.sms]\n[logging]\nlevel = 'error'\n"
+        "[processes.ws]\ncommand='x'\n[groups]\nweb=['ws','emails']\n[reload]\nenabled=true\n[hooks]\non_fatal=['x']",
     })  # fmt: skip
 
     assert list(read.queues) == ["emails", "sms"]
-    assert (read.queues["emails"].processes, read.logging_level) == (2, "error")
+    assert (read.queues["emails"].processes, read.logging.level) == (2, "error")
+    assert (list(read.programs), read.groups) == (["ws"], {"web": ("ws", "emails")})
+    assert (read.reload.enabled, read.hooks.on_fatal) == ("always", (("x",),))
 
 
-@pytest.mark.parametrize("table", ["queues.emails", "defaults", "logging"])
+@pytest.mark.parametrize("table", ["queues.emails", "defaults", "logging", "reload", "hooks", "groups"])
 def test_a_table_in_two_files_is_refused_with_the_names_of_both(table: str) -> None:
     found = problems_of_files({
         "etc/queues.toml": APP + f"[queues.x]\n[{table}]",
@@ -352,6 +419,10 @@ PIECES = st.sampled_from(
         "master",
         "defaults",
         "queues",
+        "processes",
+        "groups",
+        "command",
+        "after",
         "emails",
         "logging",
         "url",
@@ -434,19 +505,34 @@ VALUES = st.sampled_from(
         "'sqlite:///x'",
         "1979-05-27",
         "'~'",
+        "'a${index}'",
+        "'tcp:80${index}'",
+        "'line:('",
+        "'a \"b'",
+        "[1, 2]",
+        "[['a']]",
+        "{as=[1, 'unlimited']}",
+        "{A='${name}'}",
+        "{check='http://x'}",
         '"\\u0000"',
     ]
 )
 
 
-@given(st.sampled_from(["", "driver", "master", "defaults", "queues.emails", "logging"]), st.data())
+@given(
+    st.sampled_from(
+        ["", "driver", "master", "defaults", "queues.emails", "processes.clock", "logging", "reload", "hooks"]
+    ),
+    st.data(),
+)
 @examples(max_examples=500, deadline=None)
 def test_any_value_of_any_key_is_decoded_or_refused(table: str, data: st.DataObject) -> None:
     from procqueue.core.settings import keys
 
-    known = {"": keys.TOP, "driver": keys.DRIVER, "master": keys.MASTER, "logging": keys.LOGGING}.get(
-        table, keys.QUEUE
-    )
+    known = {
+        "": keys.TOP, "driver": keys.DRIVER, "master": keys.MASTER, "logging": keys.LOGGING,
+        "reload": keys.RELOAD, "hooks": keys.HOOKS, "processes.clock": keys.PROGRAM,
+    }.get(table, keys.QUEUE)  # fmt: skip
     chosen = data.draw(st.dictionaries(st.sampled_from(sorted(known)), VALUES))
     lines = [f"[{table}]"] * bool(table) + [f"{key} = {value}" for key, value in chosen.items()]
 

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from procqueue.core.settings.decode import Facts
+from procqueue.core.settings.environment import INDEX, UNLIMITED, Environment, Limit, LogTarget, To
 from procqueue.core.settings.keys import QUEUE
-from procqueue.core.settings.model import OnTimeout, QueueSettings, RetryDelays
+from procqueue.core.settings.model import OnTimeout, QueueSettings, RetryDelays, Scale
+from procqueue.core.settings.processes import ENVIRONMENT
 from tests.core.settings.reading import APP, only_problem, problems, settings
 
 
@@ -24,7 +26,8 @@ def test_a_queue_needs_no_key_at_all() -> None:
         max_age=0.0, retry_seconds=RetryDelays(listed=(5.0, 30.0, 300.0)), jitter=0.1, max_memory=0,
         max_memory_hard=0, grace=None, surge=1, after_timeout="recycle", start_timeout=30.0,
         start_seconds=1.0, restart_delay_max=30.0, unknown_task_wait=600.0, concurrency=1,
-        executor="auto", preload="auto",
+        executor="auto", preload="auto", scale=None, environment=Environment(), stdout=LogTarget(),
+        stderr=LogTarget(To.STDOUT),
     )  # fmt: skip
 
 
@@ -72,6 +75,45 @@ def test_a_queue_needs_no_key_at_all() -> None:
         ('preload = "auto"', "preload", "auto"),
         ("preload = false", "preload", "never"),
         ("preload = true", "preload", "always"),
+        ('processes = {min = 2, max = 6, target_wait = "10s"}', "scale", Scale(6, 2, 10.0)),
+        ("processes = {max = 6}", "scale", Scale(6, 1, 5.0)),
+        ("processes = {min = 2, max = 6}", "processes", 2),
+        ('user = "www-data"', "environment", Environment(user="www-data")),
+        ("user = 33", "environment", Environment(user="33")),
+        ('group = "shop"', "environment", Environment(group="shop")),
+        ('env = {B = "2", A = 1}', "environment", Environment(env=(("A", "1"), ("B", "2")))),
+        ('env_file = "etc/env"', "environment", Environment(env_file="/srv/shop/etc/env")),
+        ('cwd = "/tmp"', "environment", Environment(cwd="/tmp")),
+        ('umask = "027"', "environment", Environment(umask=0o027)),
+        ('umask = ""', "environment", Environment()),
+        ("nice = -5", "environment", Environment(nice=-5)),
+        (
+            'limits = {nofile = [1024, 4096], core = "unlimited", as = "2GiB", cpu = "1h", nproc = 0}',
+            "environment",
+            Environment(
+                limits=(
+                    Limit("as", 2 << 30, 2 << 30),
+                    Limit("core", UNLIMITED, UNLIMITED),
+                    Limit("cpu", 3600, 3600),
+                    Limit("nofile", 1024, 4096),
+                    Limit("nproc", 0, 0),
+                )
+            ),
+        ),
+        (
+            'limits = {nofile = [1024, "unlimited"]}',
+            "environment",
+            Environment(limits=(Limit("nofile", 1024, -1),)),
+        ),
+        ('stdout = "none"', "stdout", LogTarget(To.NONE)),
+        ('stdout = "syslog"', "stdout", LogTarget(To.SYSLOG)),
+        (
+            'stdout = "log/${name}-${index}.log"',
+            "stdout",
+            LogTarget(To.FILE, f"/srv/shop/log/emails-{INDEX}.log"),
+        ),
+        ('stderr = ""', "stderr", LogTarget()),
+        ('stderr = "/var/log/x"', "stderr", LogTarget(To.FILE, "/var/log/x")),
     ],
 )
 def test_each_key_is_read_into_its_field(line: str, key: str, value: Any) -> None:
@@ -118,6 +160,40 @@ def test_each_key_is_read_into_its_field(line: str, key: str, value: Any) -> Non
         ('preload = "never"', 'must be "auto", true or false'),
         ('executor = "trio"', '"auto" or "sync"'),
         ("handle_timeout = 1979-05-27", "is not a duration"),
+        ("processes = {min = 1}", "says no max"),
+        ("processes = {min = 3, max = 2}", "min is 3, more than max, which is 2"),
+        ("processes = {max = 0}", "from 1 to 10000"),
+        ("processes = {max = 2, target_wait = 0}", "must be at least"),
+        ("processes = {max = 2, target = 0}", "unknown key"),
+        ('user = "a b"', "cannot be a name"),
+        ('group = "a:b"', "cannot be a name"),
+        ("user = -1", "must be a string"),
+        ("user = true", "must be a string"),
+        ('env = ["A=1"]', "must be a table"),
+        ("env = {A = [1]}", "must be a string"),
+        ("env = {A = true}", "must be a string"),
+        ('env = {"A=B" = "1"}', "cannot be the name of a variable"),
+        ('env = {A = "x${index}"}', "all consumers of a queue have the same one"),
+        ('cwd = "${index}"', "all consumers of a queue have the same one"),
+        ('cwd = "~"', "~ is not expanded here"),
+        ('cwd = "a\\u0000b"', "NUL"),
+        ('umask = "888"', "is not a umask"),
+        ("umask = 22", "is not a umask"),
+        ("nice = 20", "from -20 to 19"),
+        ("limits = {nofiles = 1}", "unknown key"),
+        ("limits = {nofile = -1}", "from 0 to"),
+        ('limits = {nofile = "many"}', '"unlimited"'),
+        ("limits = {nofile = [1, 2, 3]}", "the soft and the hard one"),
+        ("limits = {nofile = [2, 1]}", "soft limit is higher"),
+        ('limits = {nofile = ["unlimited", 1]}', "soft limit is higher"),
+        ("limits = {as = 1000}", "less than 1 MiB"),
+        ("limits = {cpu = 0.5}", "whole seconds"),
+        ('limits = {core = "off"}', "is not a limit"),
+        ("limits = 5", "must be a table"),
+        ('stdout = "stdout"', "is not a place"),
+        ('stderr = "stderr"', "is not a place"),
+        ('stdout = "log/"', "is a directory"),
+        ("stdout = 1", "must be a string"),
     ],
 )
 def test_an_impossible_value_is_told_at_its_key_and_line(line: str, text: str) -> None:
@@ -134,7 +210,6 @@ def test_an_impossible_value_is_told_at_its_key_and_line(line: str, text: str) -
         "concurrency = 2",
         'executor = "threads"',
         'executor = "async"',
-        'processes = {min = 1, max = 6, target_wait = "5s"}',
         "serves = {urgent = 3, emails = 1}",
         'driver = "other"',
         "max_running = 0",
@@ -143,16 +218,6 @@ def test_an_impossible_value_is_told_at_its_key_and_line(line: str, text: str) -
         'keep_failed = {count = 1, age = "30d"}',
         'keep_timeout = {count = 1, age = "30d"}',
         "max_releases = 0",
-        'user = ""',
-        'group = "shop"',
-        "env = {}",
-        'env_file = ""',
-        'cwd = ""',
-        'umask = ""',
-        "nice = 0",
-        "limits = {}",
-        'stdout = ""',
-        'stderr = "stdout"',
     ],
 )
 def test_what_a_later_version_brings_is_known_and_refused(line: str) -> None:
@@ -231,6 +296,33 @@ def test_an_absurd_number_of_processes_over_all_queues_is_refused() -> None:
     assert "12000 processes" in only_problem(text).text
 
 
+def test_programs_and_the_most_of_a_range_count() -> None:
+    text = APP + "[queues.a]\nprocesses = {max = 6000}\n[processes.b]\ncommand = 'x'\ncount = 4001"
+
+    problem = only_problem(text)
+
+    assert (problem.line, problem.key) == (3, "queues.a.processes")
+    assert "10001 processes" in problem.text
+
+
+def test_names_in_the_defaults_are_those_of_each_queue() -> None:
+    text = APP + '[defaults]\nenv = {Q = "${name} of ${root} at ${host}"}\n[queues.a]\n[queues.b]'
+
+    read = settings(text, facts=Facts(host="web1")).queues
+
+    assert [dict(read[name].environment.env)["Q"] for name in "ab"] == [
+        "a of /srv/shop at web1",
+        "b of /srv/shop at web1",
+    ]
+
+
+def test_a_value_of_a_variable_is_in_no_error() -> None:
+    problem = only_problem(APP + '[queues.a]\nenv = {PASSWORD = ["hunter2"]}')
+
+    assert problem.key == "queues.a.env.PASSWORD"
+    assert "hunter2" not in str(problem)
+
+
 def test_disabled_queues_do_not_count() -> None:
     text = APP + "[queues.a]\nprocesses = 9000\n[queues.b]\nprocesses = 9000\nenabled = false"
 
@@ -238,7 +330,7 @@ def test_disabled_queues_do_not_count() -> None:
 
 
 def test_every_field_of_a_queue_has_a_key_and_every_key_a_doc() -> None:
-    fields = set(QueueSettings.__dataclass_fields__) - {"name"}
+    fields = set(QueueSettings.__dataclass_fields__) - {"name", "scale", "environment", "origins"}
 
-    assert fields == {key.name for key in QUEUE.values() if key.read}
+    assert fields | {*ENVIRONMENT} - {"login_env"} == {key.name for key in QUEUE.values() if key.read}
     assert all(re.fullmatch(r"\S[^\n]+", key.doc) for key in QUEUE.values())
