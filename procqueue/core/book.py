@@ -48,6 +48,14 @@ CALM_AFTER = 10.0
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """How the last child of a pool ended."""
+
+    generation: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
 class Book:
     """Everything that is, as far as the plan is concerned."""
 
@@ -55,10 +63,15 @@ class Book:
     pulses: Mapping[str, Pulse] = field(default_factory=dict)
     proved: Mapping[str, int] = field(default_factory=dict)  # pool → the newest generation that stood
     unfit: frozenset[tuple[str, int]] = frozenset()  # templates that share what must not be
+    ended: Mapping[str, Ended] = field(default_factory=dict)  # pool → its last death
+    _of: dict[str, list[Child]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def of(self, pool: str) -> list[Child]:
         """Return the living children of a pool, eldest first."""
-        return sorted((c for c in self.children.values() if c.pool == pool), key=lambda c: (c.started, c.id))
+        if not self._of:  # asked often of a book that does not change
+            for child in sorted(self.children.values(), key=lambda c: (c.started, c.id)):
+                self._of.setdefault(child.pool, []).append(child)
+        return list(self._of.get(pool, ()))
 
     def ordered_of(self, template: str) -> list[Child]:
         """Return the children that a template is still to fork, eldest first."""
@@ -165,6 +178,7 @@ def _buried(book: Book, event: Died) -> Book:
         starts = _with_failed_start(starts, child, event)
     # What was ordered of a dead template comes never; it is nobody's failure.
     rest = _without(book, lambda other: child.id in (other.id, other.awaits))
+    rest = replace(rest, ended={**book.ended, child.pool: Ended(child.generation, event.reason)})
     return _with_pulse(rest, child.pool, starts=starts, deaths=deaths)
 
 
@@ -177,6 +191,8 @@ def _with_failed_start(starts: Mapping[int, Backoff], child: Child, event: Died)
 
 
 def _failed_to_start(book: Book, child: Child, event: Died) -> bool:
+    if child.program and event.reason is Reason.EXIT:
+        return not _has_stood(book, child, event.at)  # whatever its code: it was to stay
     if event.reason in (Reason.CRASH, Reason.MEMORY_HARD):
         return not _has_stood(book, child, event.at)
     return event.reason in UNCAUSED
@@ -184,7 +200,7 @@ def _failed_to_start(book: Book, child: Child, event: Died) -> bool:
 
 def _has_stood(book: Book, child: Child, now: float) -> bool:
     """True if what killed it was not its start. While its generation is on trial, that is not known."""
-    if child.generation > book.proved.get(child.pool, child.generation):
+    if not child.program and child.generation > book.proved.get(child.pool, child.generation):
         return False
     return child.worked or (child.ready is not None and now - child.ready >= READY_ENOUGH)
 

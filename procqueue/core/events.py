@@ -33,10 +33,19 @@ class Reason(StrEnum):
     START_TIMEOUT = "start_timeout"
     DISOWNED = "disowned"
     SILENT = "silent"  # the scheduler's loop stood still
+    RESTART = "restart"
+    EXIT = "exit"  # a program, with one of its ok_exit_codes
+    CANNOT_START = "cannot_start"  # a program: no such file, user, directory …
+    UNHEALTHY = "unhealthy"
 
 
 #: Deaths that are the fault of the child or its start; all others were asked for.
-UNCAUSED = frozenset({Reason.CRASH, Reason.IMPORT_ERROR, Reason.START_TIMEOUT})
+UNCAUSED = frozenset({Reason.CRASH, Reason.IMPORT_ERROR, Reason.START_TIMEOUT, Reason.CANNOT_START})
+#: Deaths that say nothing about the child: somebody, or a limit, wanted them.
+ASKED = frozenset({
+    Reason.MAX_MESSAGES, Reason.MAX_AGE, Reason.MAX_MEMORY, Reason.RELOAD, Reason.RESTART, Reason.SCALE,
+    Reason.STOP, Reason.DISOWNED, Reason.UNHEALTHY,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +57,7 @@ class Child:
     index: int
     generation: int
     started: float
+    program: bool = False  # it says nothing of itself: how it ends tells
     awaits: str = ""  # the template that is still to fork it; "" once the process is there
     life: Life = Life.STARTING
     loaded: bool = False  # its code is imported: what it waits for now is not its fault

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
 from procqueue.core.book import Book
 from procqueue.core.events import Child, Life, Reason
+from procqueue.core.programs import Programs
+from procqueue.core.wanted import Action, Decision, Fork, Kill, Phase, Pool, Prove, Stop, Wanted
 
 #: After a soft stop of the whole, the child that leaves last gets so long to settle what the others left.
 LAST_GRACE = 10.0
@@ -21,113 +22,47 @@ LAST_GRACE = 10.0
 ORDER_PATIENCE = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Pool:
-    """What is wanted of one kind of child: the consumers of a queue, the scheduler, or templates.
-
-    `last`: it is needed until all others are gone. `template`: the pool of templates that fork its children,
-    "" for none; `insists`: also unfit ones. `is_template`: its children fork those of other pools; there is
-    one of each generation of which a child may be wanted, whatever `count` says. Times are seconds.
-    """
-
-    name: str
-    count: int
-    surge: int = 1
-    generation: int = 1
-    start_timeout: float = 30.0
-    start_seconds: float = 1.0
-    grace: float = 25.0
-    last: bool = False
-    template: str = ""
-    insists: bool = False
-    is_template: bool = False
-
-
-class Phase(StrEnum):
-    """What is wanted of the whole."""
-
-    RUN = "run"
-    STOP = "stop"  # soft
-    KILL = "kill"  # hard
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Everything that is wanted."""
-
-    pools: tuple[Pool, ...]
-    phase: Phase = Phase.RUN
-
-
-@dataclass(frozen=True, slots=True)
-class Fork:
-    """Make a child; `template`: the id of the one that is to fork it, "" for the master itself."""
-
-    pool: str
-    index: int
-    generation: int
-    template: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Tell a child to finish what it runs and to leave, by `stop_by` (monotonic seconds)."""
-
-    id: str
-    reason: Reason
-    stop_by: float
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """End a child and its process group now."""
-
-    id: str
-    reason: Reason
-
-
-@dataclass(frozen=True, slots=True)
-class Prove:
-    """Note that this generation stands: from now on it may replace the others."""
-
-    pool: str
-    generation: int
-
-
-Action = Fork | Stop | Kill | Prove
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What to do now, and when to ask again at the latest (None: only when something happens)."""
-
-    actions: tuple[Action, ...]
-    wake_at: float | None
-    finished: bool = False
-
-
 def decide(wanted: Wanted, book: Book, now: float) -> Decision:
     """Return what must be done so that what is becomes what is wanted."""
     strangers = _strangers(wanted, book)
-    last = {pool.name for pool in wanted.pools if pool.last}
-    others_left = any(c.pool not in last for c in book.children.values())
+    programs = Programs(wanted, book, now)
     actions: list[Action] = []
     for pool in wanted.pools:
         kills = list(_kills(pool, book, now))
         actions += kills
-        if pool.is_template and wanted.phase is Phase.RUN:
+        if pool.rules is not None:
+            pass  # all of them below, in one go
+        elif pool.is_template and wanted.phase is Phase.RUN:
             actions += _templates(pool, wanted, book, now)
-        elif wanted.phase is Phase.RUN or (pool.last and others_left):
+        elif wanted.phase is Phase.RUN or (pool.last and _is_needed(pool, wanted, book)):
             actions += _running(pool, book, now, {kill.id for kill in kills})
         elif pool.last:
             actions += _stops(pool, book, Reason.STOP, now + LAST_GRACE)
         else:
             actions += _ending(pool, book, wanted.phase, Reason.STOP, now)
+    actions += _of_programs(programs, wanted, book)
     for pool in strangers:
         actions += _kills(pool, book, now)
         actions += _ending(pool, book, wanted.phase, Reason.SCALE, now)
     finished = wanted.phase is not Phase.RUN and not book.children
-    return Decision(tuple(_once(actions)), _wake_at(wanted, strangers, book, now), finished)
+    return Decision(tuple(_once(actions)), _wake_at(wanted, programs, strangers, book, now), finished)
+
+
+def _is_needed(pool: Pool, wanted: Wanted, book: Book) -> bool:
+    """True if somebody lives who leaves before the children of this pool."""
+    last = {other.name: other.last for other in wanted.pools}
+    return any(last.get(child.pool, 0) < pool.last for child in book.children.values())
+
+
+def _of_programs(programs: Programs, wanted: Wanted, book: Book) -> Iterator[Action]:
+    match wanted.phase:
+        case Phase.RUN:
+            yield from programs.running()
+        case Phase.STOP:
+            yield from programs.ending()
+        case Phase.KILL:
+            copies = [pool.name for pool in wanted.pools if pool.rules is not None]
+            yield from (Kill(c.id, Reason.STOP) for name in copies for c in book.of(name) if not c.killed)
 
 
 def _strangers(wanted: Wanted, book: Book) -> list[Pool]:
@@ -204,7 +139,7 @@ def _generations(template: Pool, wanted: Wanted, book: Book) -> set[int]:
     found: set[int] = set()
     for pool in wanted.pools:
         if pool.template == template.name and pool.count:
-            both = {pool.generation, book.proved.get(pool.name, pool.generation)}
+            both = {pool.generation, _trusted(pool, book)}
             found |= {g for g in both if not _does_without(pool, g, book)}
     return found
 
@@ -247,8 +182,21 @@ class _Roster:
         return [c for c in self.staff if c not in self.old]
 
 
-def _roster(pool: Pool, book: Book, proved: int | None) -> _Roster:
-    trusted = pool.generation if proved is None else proved
+def _trusted(pool: Pool, book: Book) -> int:
+    """Return the generation that replaces the dead: the one that is proved.
+
+    If none is when a newer one is wanted, what is ready counts as proved: its trial was interrupted.
+    """
+    if (proved := book.proved.get(pool.name)) is not None:
+        return proved
+    children = book.of(pool.name)
+    if any(child.generation == pool.generation for child in children):
+        return pool.generation  # it has begun to replace
+    ready = [c.generation for c in children if c.life is Life.READY and not c.disowned]
+    return max((g for g in ready if g < pool.generation), default=pool.generation)
+
+
+def _roster(pool: Pool, book: Book, trusted: int) -> _Roster:
     unproved = trusted != pool.generation
     alive = [c for c in book.of(pool.name) if c.life is not Life.STOPPING and not c.disowned]
     canaries = [c for c in alive if unproved and c.generation == pool.generation]
@@ -261,10 +209,15 @@ def _roster(pool: Pool, book: Book, proved: int | None) -> _Roster:
 def _running(pool: Pool, book: Book, now: float, doomed: set[str]) -> Iterator[Action]:
     """`doomed`: those that are killed in this pass. They are not counted on, nor replaced before they are."""
     proved = book.proved.get(pool.name)
-    if proved != pool.generation and _has_stood(pool, book, now):
+    nobody = pool.count == 0 and not book.of(pool.name) and proved is not None  # nothing to be protected
+    if proved != pool.generation and (nobody or _has_stood(pool, book, now)):
         yield Prove(pool.name, pool.generation)
-        proved = pool.generation
-    roster = _roster(pool, book, proved)
+        roster = _roster(pool, book, pool.generation)
+    else:
+        trusted = _trusted(pool, book)
+        if proved is None and trusted != pool.generation:
+            yield Prove(pool.name, trusted)
+        roster = _roster(pool, book, trusted)
     for child in book.of(pool.name):
         if child.life is Life.STOPPING and child.stop_by is None and not child.killed:
             # It leaves of itself: from now on it has a deadline like those that were told to.
@@ -320,7 +273,7 @@ def _replaced(pool: Pool, roster: _Roster, doomed: set[str]) -> list[Child]:
 def _why(pool: Pool, child: Child) -> Reason:
     if child.spent is not None:
         return child.spent
-    return Reason.SCALE if child.generation == pool.generation else Reason.RELOAD
+    return Reason.SCALE if child.generation == pool.generation else pool.fresh
 
 
 def _missing(pool: Pool, roster: _Roster, book: Book, now: float) -> Iterator[Fork]:
@@ -360,15 +313,19 @@ def _free(taken: set[int], number: int) -> list[int]:
     return found
 
 
-def _wake_at(wanted: Wanted, strangers: list[Pool], book: Book, now: float) -> float | None:
+def _wake_at(
+    wanted: Wanted, programs: Programs, strangers: list[Pool], book: Book, now: float
+) -> float | None:
     moments: list[float] = []
     for pool in (*wanted.pools, *strangers):
         for child in book.of(pool.name):
             if not child.killed:
                 moments.append(_deadline(pool, child, book))
                 moments += [] if child.stop_by is None else [child.stop_by]
+    if wanted.phase is Phase.RUN:
+        moments += programs.moments()
     for pool in wanted.pools:
-        if wanted.phase is Phase.RUN or pool.last:
+        if pool.rules is None and (wanted.phase is Phase.RUN or pool.last):
             moments += _start_moments(pool, wanted, book)
     later = [at for at in moments if now < at < float("inf")]
     return min(later) if later else None
@@ -380,4 +337,4 @@ def _start_moments(pool: Pool, wanted: Wanted, book: Book) -> list[float]:
         return [pulse.start_at(g) for g in _generations(pool, wanted, book)]
     proved = book.proved.get(pool.name)
     trials = list(_trials(pool, book)) if proved != pool.generation else []
-    return [pulse.start_at(g) for g in {proved or pool.generation, pool.generation}] + trials
+    return [pulse.start_at(g) for g in {_trusted(pool, book), pool.generation}] + trials

@@ -48,6 +48,10 @@ class Pulse:
         """Return the moment from which a child of this generation may be started."""
         return max(self.forks.not_before, self.starts.get(generation, CALM).not_before)
 
+    def rounds(self, generation: int) -> int:
+        """Return how many starts of this generation failed one after the other."""
+        return self.starts.get(generation, CALM).rounds
+
     def loops(self, now: float) -> bool:
         """True if the pool's children die too often to be called healthy."""
         return sum(now - at < LOOP_WINDOW for at in self.deaths) >= LOOP_DEATHS

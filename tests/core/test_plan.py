@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from procqueue.core.book import apply
 from procqueue.core.events import Life, OverMemory, Reason
-from procqueue.core.plan import Phase, Pool
+from procqueue.core.wanted import Phase, Pool
 from tests.histories.simulator import (
     Master,
     died,
@@ -28,7 +28,7 @@ from tests.histories.simulator import (
 )
 
 EMAILS = Pool("emails", 1)
-SCHEDULER = Pool("scheduler", 1, last=True)
+SCHEDULER = Pool("scheduler", 1, last=1)
 
 
 def running(count: int, surge: int = 1, **wishes: float) -> Master:
@@ -729,7 +729,7 @@ def test_a_queue_that_comes_back_starts_beside_those_that_still_leave() -> None:
 
 
 def test_d6_a_scheduler_whose_loop_stands_still_is_killed_and_replaced_in_the_same_pass() -> None:
-    master = Master(EMAILS, Pool("scheduler", 1, surge=0, last=True))
+    master = Master(EMAILS, Pool("scheduler", 1, surge=0, last=1))
     master.settle()
     master.at(0.25, ready("emails:0"), ready("scheduler:0"))
     master.at(1.25)
@@ -740,7 +740,7 @@ def test_d6_a_scheduler_whose_loop_stands_still_is_killed_and_replaced_in_the_sa
 
 
 def test_d6_the_children_of_a_lost_identity_are_told_to_leave_and_replaced_at_once() -> None:
-    master = Master(Pool("emails", 2), Pool("scheduler", 1, surge=0, last=True))
+    master = Master(Pool("emails", 2), Pool("scheduler", 1, surge=0, last=1))
     master.settle()
     master.at(0.25, ready("emails:0"), ready("emails:1"), ready("scheduler:0"))
     master.at(1.25)
@@ -764,3 +764,14 @@ def test_d6_one_of_a_lost_identity_that_leaves_already_is_not_told_again() -> No
 
     assert master.at(2, disowned("emails:0")) == []
     assert master.at(3, died("emails:0")) == []
+
+
+def test_s3_a_generation_that_was_on_trial_when_the_next_was_wanted_is_still_what_replaces_the_dead() -> None:
+    master = Master(Pool("emails", 2, start_seconds=10.0))
+    master.settle()
+    master.at(0.25, ready("emails:0"), ready("emails:1"))
+    assert reload(master, 2) == ["prove emails 1", "fork emails:0/2 of 2"]
+
+    assert master.at(1.5, died("emails:0/2", Reason.IMPORT_ERROR), died("emails:0")) == [
+        "fork emails:0/3 of 1"
+    ]

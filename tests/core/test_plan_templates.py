@@ -8,7 +8,8 @@ import pytest
 
 from procqueue.core.book import apply
 from procqueue.core.events import Born, ForkFailed, Ordered, Reason
-from procqueue.core.plan import ORDER_PATIENCE, Phase, Pool
+from procqueue.core.plan import ORDER_PATIENCE
+from procqueue.core.wanted import Phase, Pool
 from tests.histories.simulator import (
     DELAY_MAX,
     Happening,

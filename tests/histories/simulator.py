@@ -37,7 +37,8 @@ from procqueue.core.events import (
     Unfit,
     Worked,
 )
-from procqueue.core.plan import Action, Decision, Fork, Kill, Phase, Pool, Prove, Stop, Wanted, decide
+from procqueue.core.plan import decide
+from procqueue.core.wanted import Action, Decision, Fork, Kill, Phase, Pool, Prove, Stop, Wanted
 
 #: Something that happens at a moment which the master's clock knows.
 Happening = Callable[["Master"], Event]
@@ -118,7 +119,8 @@ class Master:
                 self.book = apply(self.book, Ordered(child))
                 return f"order {child.id} of {template}"
             case Fork(pool, index, generation):
-                child = Child(self._new_id(pool, index), pool, index, generation, self.now)
+                program = any(p.name == pool and p.rules for p in self.wanted.pools)
+                child = Child(self._new_id(pool, index), pool, index, generation, self.now, program=program)
                 self.book = apply(self.book, Forked(child))
                 return f"fork {child.id} of {generation}"
             case Stop(id, reason, stop_by):
@@ -136,7 +138,7 @@ class Master:
                 return f"prove {pool} {generation}"
 
     def _new_id(self, pool: str, index: int) -> str:
-        name = f"{pool}:{index}"
+        name = pool if pool.endswith(f":{index}") else f"{pool}:{index}"
         self._named[name] = self._named.get(name, 0) + 1
         return name if self._named[name] == 1 else f"{name}/{self._named[name]}"
 
@@ -157,7 +159,7 @@ class Master:
                 assert template.life is Life.READY and template.generation == action.generation
         if self.wanted.phase is Phase.RUN:
             for pool in self.wanted.pools:
-                if not pool.is_template:
+                if not pool.is_template and pool.rules is None:
                     self._check_capacity(pool, decision)
 
     def _check_capacity(self, pool: Pool, decision: Decision) -> None:
@@ -177,6 +179,9 @@ class Master:
             return
         for pool in self.wanted.pools:
             alive = [c for c in self.children(pool.name) if c.life is not Life.STOPPING]
+            if pool.rules is not None:
+                assert len(self.children(pool.name)) <= 1, "two copies of one number"
+                continue
             if pool.is_template:
                 generations = [c.generation for c in alive]
                 assert len(generations) == len(set(generations)) <= 2, "two templates for one purpose"
@@ -253,6 +258,11 @@ def silent(id: str) -> Happening:
 def disowned(id: str) -> Happening:
     """Its identity is dead for ever."""
     return lambda _: Disowned(id)
+
+
+def exited(id: str) -> Happening:
+    """It has ended by itself, with one of its ok_exit_codes."""
+    return died(id, Reason.EXIT)
 
 
 def died(id: str, reason: Reason | None = None) -> Happening:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from procqueue.core.events import ForkFailed, Life, Reason
-from procqueue.core.plan import Phase, Pool
+from procqueue.core.wanted import Phase, Pool
 from tests.histories.simulator import (
     DELAY_MAX,
     Happening,
@@ -185,7 +185,7 @@ def new_world(count: int, surge: int, start_timeout: float = 30.0, preload: str 
     if preload != "never":
         emails = replace(emails, template="template", insists=preload == "always")
         templates.append(Pool("template", 1, start_timeout=start_timeout, grace=1.0, is_template=True))
-    master = Master(*templates, emails, Pool("scheduler", 1, last=True), draw=0.5)
+    master = Master(*templates, emails, Pool("scheduler", 1, last=1), draw=0.5)
     master.settle()
     return World(master)
 
