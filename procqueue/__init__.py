@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from procqueue.tasks.context import current as current
     from procqueue.tasks.context import current_or_none as current_or_none
     from procqueue.tasks.failure import Failure as Failure
+    from procqueue.tasks.stopping import Stopping as Stopping
+    from procqueue.tasks.stopping import stopping as stopping
     from procqueue.tasks.task import Task as Task
     from procqueue.tasks.task import task as task
 
@@ -58,6 +60,7 @@ _HOMES = {
     "procqueue.tasks.call": ("Call", "PushedMany", "Receipt"),
     "procqueue.tasks.context": ("Message", "current", "current_or_none"),
     "procqueue.tasks.failure": ("Failure",),
+    "procqueue.tasks.stopping": ("Stopping", "stopping"),
     "procqueue.tasks.task": ("Task", "task"),
 }  # fmt: skip
 

@@ -1,0 +1,1 @@
+"""Programs: how one copy of a command or callable of [processes.*] is started, watched, ended."""
