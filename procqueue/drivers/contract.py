@@ -103,6 +103,14 @@ class Promoted:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """Since when a queue is paused, and until when (None: until it is resumed): ms of the driver's clock."""
+
+    since_ms: int
+    until_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Beat:
     """One host of a queue: its identity, what people call it, and its beat, which only has to move."""
 
@@ -159,10 +167,13 @@ class Driver(Protocol):
         settlements: Sequence[Settlement],
         take: int,
         max_bytes: int = MAX_BYTES,
+        *,
+        notices_only: bool = False,
     ) -> Turn:
         """Settle, then reserve up to `take` messages from the head, in one atomic step.
 
-        Owed notices come before messages. At least one message is handed out however large it is.
+        Owed notices come before messages. At least one message is handed out however large it is. Of a
+        queue that is paused, or with `notices_only`, there are notices only (D15).
         Raises Gone, Unknown: then nothing was changed.
         """
 
@@ -178,7 +189,8 @@ class Driver(Protocol):
     def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
         """Sleep until a message may be there, a descriptor of `also` is readable, or the time is over.
 
-        Returns True if a message may be there. A descriptor of `also` never makes it True by itself.
+        Returns True if a message may be there: never because of one in a paused queue. A descriptor of `also`
+        never makes it True by itself.
         """
 
     # the scheduler
@@ -226,6 +238,18 @@ class Driver(Protocol):
         """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each."""
 
     # people
+
+    def pause(self, queue: str, for_ms: int | None) -> Pause:
+        """Hand out no message of the queue from now on, for so long, or (None) until it is resumed.
+
+        What is reserved may be settled, notices are handed out. Of one that is paused only the end changes.
+        """
+
+    def resume(self, queue: str) -> bool:
+        """Hand messages out again, and wake a consumer; True if the queue was paused."""
+
+    def paused(self, queue: str) -> Pause | None:
+        """Return since and until when the queue is paused; None if it is not."""
 
     def beats(self, queue: str) -> Beats:
         """Return the beats of all hosts."""

@@ -108,6 +108,8 @@ VERBS: dict[str, Verb] = {
     "leave": lambda driver, queue, _: driver.leave(queue, CONSUMER),
     "reclaim": lambda driver, queue, endings: driver.reclaim(queue, CONSUMER, endings),
     "promote": lambda driver, queue, _: driver.promote(queue),
+    "pause": lambda driver, queue, _: driver.pause(queue, 1000),
+    "resume": lambda driver, queue, _: driver.resume(queue),
     "take_inbox": lambda driver, queue, _: driver.take_inbox(queue, decode),
     "take_inbox, unreadable": lambda driver, queue, _: driver.take_inbox(queue, misread),
     "retry": lambda driver, queue, _: driver.retry(queue, State.FAILED, list("abcdefghij")),

@@ -289,6 +289,7 @@ def test_the_least_user_may_do_all_that_the_driver_does(start: Start) -> None:
 def read_all(driver: RedisDriver, queue: str) -> None:
     driver.counts(queue)
     driver.oldest_ms(queue)
+    driver.paused(queue)
     driver.consumers(queue, "h")
     driver.owned(queue, "h/emails:0")
     driver.message(queue, "a")

@@ -29,6 +29,7 @@ from procqueue.drivers.contract import (
     Compared,
     Entry,
     Lane,
+    Pause,
     Promoted,
     Pushed,
     TakenIn,
@@ -102,6 +103,8 @@ class RedisDriver:
         settlements: Sequence[Settlement],
         take: int,
         max_bytes: int = MAX_BYTES,
+        *,
+        notices_only: bool = False,
     ) -> Turn:
         """Settle, then reserve up to `take` messages from the head, in one atomic step."""
         _check_size(settlements)
@@ -112,7 +115,8 @@ class RedisDriver:
                 acks += (one.id, one.ticket)
             else:
                 others += _settled_form(one)
-        args = [consumer, min(take, MAX_ENTRIES), max_bytes, len(acks) // 2, *acks, *others]
+        most, which = min(take, MAX_ENTRIES), int(notices_only)
+        args = [consumer, most, max_bytes, which, len(acks) // 2, *acks, *others]
         turn = replies.turn(queue, self._run("turn", queue, args, consumer))
         if turn.taken:
             self._stop_waiting()
@@ -130,9 +134,10 @@ class RedisDriver:
     def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
         """Sleep until a message may be there, a descriptor of `also` is readable, or the time is over."""
         self._check_process()
-        return self._waiter.wait(
-            [self._keys_of(queue)[KEYS.index("wake")] for queue in queues], seconds, also
-        )
+        keys = tuple(self._keys_of(queue)[KEYS.index("wake")] for queue in queues)
+        if not self._waiter.waits_for(keys):
+            self._stop_waiting()  # a marker that came for what we do not wait for any more is another's
+        return self._waiter.wait(keys, seconds, also)
 
     # the scheduler
 
@@ -186,6 +191,20 @@ class RedisDriver:
         return answers
 
     # people
+
+    def pause(self, queue: str, for_ms: int | None) -> Pause:
+        """Hand out no message of the queue from now on, for so long, or (None) until it is resumed."""
+        since, until = self._run("pause", queue, (for_ms or 0,))
+        return Pause(since, until or None)
+
+    def resume(self, queue: str) -> bool:
+        """Hand messages out again, and wake a consumer; True if the queue was paused."""
+        return bool(self._run("resume", queue))
+
+    def paused(self, queue: str) -> Pause | None:
+        """Return since and until when the queue is paused; None if it is not."""
+        found = self._run("paused", queue)
+        return Pause(found[0], found[1] or None) if found else None
 
     def counts(self, queue: str) -> Counts:
         """Return how many messages stand where."""

@@ -43,6 +43,10 @@ class Waiter:
             self._forget()
             raise
 
+    def waits_for(self, keys: Sequence[str]) -> bool:
+        """False if the command on its way, if any, is about other keys."""
+        return not self._asked or self._asked == tuple(keys)
+
     def withdraw(self) -> str | None:
         """Take the command back. Returns the key whose marker had come for us meanwhile, to be set again."""
         if not self._asked:
@@ -63,18 +67,22 @@ class Waiter:
         if self._asked == keys and self._link.is_open:
             return
         self._forget()
+        if not keys:
+            return
         self._link.send(b"BZPOPMIN", *keys, BLOCK_SECONDS)
         self._asked, self._answer_by = keys, time.monotonic() + BLOCK_SECONDS + self._timeout
 
     def _sleep(self, deadline: float, also: Sequence[int]) -> tuple[bool, bool]:
         poll = select.poll()
-        ours = self._link.fileno()
-        poll.register(ours, select.POLLIN)
+        ours = self._link.fileno() if self._asked else -1
+        if self._asked:
+            poll.register(ours, select.POLLIN)
         for descriptor in also:
             poll.register(descriptor, select.POLLIN)
         now = time.monotonic()
-        ready = {fd for fd, _ in poll.poll(max(0.0, min(deadline, self._answer_by) - now) * 1000)}
-        if not ready and time.monotonic() >= self._answer_by:
+        until = min(deadline, self._answer_by) if self._asked else deadline
+        ready = {fd for fd, _ in poll.poll(max(0.0, until - now) * 1000)}
+        if self._asked and not ready and time.monotonic() >= self._answer_by:
             raise DriverUnavailable(f"Redis at {self._link.where}: no answer to a wait")
         return ours in ready, bool(ready - {ours})
 

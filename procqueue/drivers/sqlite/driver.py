@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sqlite3
 import time
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +16,6 @@ from pathlib import Path
 
 from procqueue.core.errors import DriverUnavailable
 from procqueue.core.message import NOTICE_MARK, Counts, Owned, State, Stored
-from procqueue.core.outcome import Ending
-from procqueue.core.record import Record
 from procqueue.core.verdict import Settlement
 from procqueue.drivers.contract import (
     MAX_BYTES,
@@ -27,12 +24,13 @@ from procqueue.drivers.contract import (
     Compared,
     Entry,
     Lane,
+    Pause,
     Promoted,
     Pushed,
     TakenIn,
     Turn,
 )
-from procqueue.drivers.sqlite import living, people, rows, sessions
+from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
 from procqueue.drivers.sqlite.wake import Wake
@@ -44,23 +42,9 @@ PRUNE_SECONDS = 3600.0
 #: Who leaves waits so long for those who write: its death is reclaimed anyway, and a stop shall be quick.
 LEAVE_SECONDS = 0.5
 
-READY = """
-SELECT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
-       OR EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
-"""
-
 OWNED = """
 SELECT id, ticket, counters FROM messages WHERE queue = ? AND owner = ? ORDER BY ticket
 """
-
-NEXT_DUE = "SELECT min(due_ms) FROM messages WHERE queue = ? AND state = 'delayed'"
-DUE = """
-SELECT seq FROM messages WHERE queue = ? AND state = 'delayed' AND due_ms <= ? ORDER BY due_ms, seq LIMIT ?
-"""
-BECOMES_WAITING = "UPDATE messages SET state = 'waiting', place = ?, due_ms = NULL WHERE seq = ?"
-
-INBOX = "SELECT seq, CAST(body AS BLOB) FROM inbox WHERE queue = ? ORDER BY seq LIMIT ?"
-TAKE_IN = "DELETE FROM inbox WHERE seq = ?"
 
 
 class SqliteDriver:
@@ -126,22 +110,25 @@ class SqliteDriver:
         settlements: Sequence[Settlement],
         take: int,
         max_bytes: int = MAX_BYTES,
+        *,
+        notices_only: bool = False,
     ) -> Turn:
         """Settle, then reserve, in one step. Raises Gone, Unknown."""
         if not settlements:
             with self._link.reading() as db:
-                owned, ready = living.glance(db, queue, consumer)
+                owned, ready = living.glance(db, queue, consumer, now_ms())
             if not (ready and take > 0):  # most turns of an idle consumer: no gate, no write
                 return Turn((), (), owned, now_ms())
         with self._link.writing() as db:
-            living.glance(db, queue, consumer)
             now_us = time.time_ns() // 1000
+            living.glance(db, queue, consumer, now_us // 1000)
             numbers = Numbers.of(db, queue)
             mine = rows.owned_rows(db, queue, consumer)
             refused = rows.settle(db, numbers, mine, settlements, now_us // 1000)
-            taken = rows.reserve(db, numbers, consumer, take, max_bytes, now_us) if take > 0 else []
+            no_messages = notices_only or switches.paused(db, queue, now_us // 1000) is not None
+            taken = rows.reserve(db, numbers, consumer, take, max_bytes, now_us, notices_only=no_messages)
             numbers.save(db)
-            more = _is_ready(db, queue)
+            more = switches.is_ready(db, queue, now_us // 1000)
         if more:
             self._wake.send(queue)
         return Turn(refused, tuple(taken), len(mine) + len(taken), now_us // 1000)
@@ -149,7 +136,7 @@ class SqliteDriver:
     def compare(self, queue: str, consumer: str, held: Sequence[int]) -> Compared:
         """Return to the head what the consumer owns beyond `held`. Raises Gone, Unknown."""
         with self._link.writing() as db:
-            living.glance(db, queue, consumer)
+            living.glance(db, queue, consumer, now_ms())
             mine = rows.owned_rows(db, queue, consumer)
             kept = set(held)
             stray = [row for ticket, row in mine.items() if ticket not in kept]
@@ -235,14 +222,14 @@ class SqliteDriver:
         now = now_ms()
         moved = 0
         with self._link.reading() as db:
-            (due,) = db.execute(NEXT_DUE, (queue,)).fetchone()
-            ready = _is_ready(db, queue)
+            due = arrivals.next_due(db, queue)
+            ready = switches.is_ready(db, queue, now)
             over = sessions.is_over(db, queue, now)
         if over or (due is not None and due <= now):
             with self._link.writing() as db:
                 sessions.sweep(db, queue, now, MAX_ENTRIES)
-                moved = _promote(db, queue, now)
-                (due,) = db.execute(NEXT_DUE, (queue,)).fetchone()
+                moved = arrivals.promote(db, queue, now)
+                due = arrivals.next_due(db, queue)
         if ready or moved:
             self._wake.send(queue)
         return Promoted(moved, None if due is None else max(0, due - now))
@@ -250,7 +237,7 @@ class SqliteDriver:
     def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
         """Take in the oldest documents of foreign producers; unreadable ones go to `failed`."""
         with self._link.reading() as db:
-            documents = db.execute(INBOX, (queue, MAX_ENTRIES)).fetchall()
+            documents = arrivals.documents(db, queue)
         if not documents:
             return []
         decoded = [(seq, decode(raw)) for seq, raw in documents]
@@ -258,15 +245,32 @@ class SqliteDriver:
         with self._link.writing(growing=True) as db:
             numbers = Numbers.of(db, queue)
             answers = [
-                (taken_in, _take_in(db, numbers, taken_in, now))
+                (taken_in, pushed)
                 for seq, taken_in in decoded
-                if db.execute(TAKE_IN, (seq,)).rowcount  # else another scheduler was quicker
+                if (pushed := arrivals.take_in(db, numbers, seq, taken_in, now)) is not None
             ]
             numbers.save(db)
         self._wake.send(queue)
         return answers
 
     # people
+
+    def pause(self, queue: str, for_ms: int | None) -> Pause:
+        """Hand out no message of the queue from now on, for so long, or (None) until it is resumed."""
+        with self._link.writing() as db:
+            return switches.pause(db, queue, for_ms, now_ms())
+
+    def resume(self, queue: str) -> bool:
+        """Hand messages out again, and wake a consumer; True if the queue was paused."""
+        with self._link.writing() as db:
+            was = switches.resume(db, queue, now_ms())
+        self._wake.send(queue)
+        return was
+
+    def paused(self, queue: str) -> Pause | None:
+        """Return since and until when the queue is paused; None if it is not."""
+        with self._link.reading() as db:
+            return switches.paused(db, queue, now_ms())
 
     def counts(self, queue: str) -> Counts:
         """Return how many messages stand where."""
@@ -352,25 +356,6 @@ def _check(entries: Sequence[Entry]) -> None:
     for entry in entries:
         if entry.id.startswith(NOTICE_MARK):
             raise ValueError(f"no message's id may begin with {NOTICE_MARK!r}: {entry.id!r}")
-
-
-def _is_ready(db: sqlite3.Connection, queue: str) -> bool:
-    return bool(db.execute(READY, (queue,)).fetchone()[0])
-
-
-def _promote(db: sqlite3.Connection, queue: str, now: int) -> int:
-    due = db.execute(DUE, (queue, now, MAX_ENTRIES)).fetchall()
-    numbers = Numbers.of(db, queue)
-    db.executemany(BECOMES_WAITING, [(numbers.next_place(), seq) for (seq,) in due])
-    numbers.save(db)
-    return len(due)
-
-
-def _take_in(db: sqlite3.Connection, numbers: Numbers, taken_in: TakenIn, now: int) -> Pushed:
-    if not taken_in.unreadable:
-        return rows.put(db, numbers, taken_in.entry, now)
-    record = Record(None, None, "", 0, Ending.UNREADABLE.value, taken_in.unreadable).encode()
-    return rows.put_failed(db, numbers, taken_in.entry, now, record)
 
 
 #: Not a registry: only what a forked child has to let go of, so that it holds neither gate nor connection.

@@ -9,14 +9,14 @@ import sqlite3
 
 from procqueue.core.errors import Gone, Unknown
 from procqueue.drivers.contract import Beat
+from procqueue.drivers.sqlite.switches import READY
 
 #: Answered in one snapshot: is it gone, is it known, how many does it own, is there something to take?
-GLANCE = """
-SELECT EXISTS (SELECT 1 FROM gone WHERE queue = ?1 AND consumer = ?2),
-       EXISTS (SELECT 1 FROM consumers WHERE queue = ?1 AND consumer = ?2),
-       (SELECT count(*) FROM messages WHERE queue = ?1 AND owner = ?2),
-       EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
-       OR EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
+GLANCE = f"""
+SELECT EXISTS (SELECT 1 FROM gone WHERE queue = ?1 AND consumer = ?3),
+       EXISTS (SELECT 1 FROM consumers WHERE queue = ?1 AND consumer = ?3),
+       (SELECT count(*) FROM messages WHERE queue = ?1 AND owner = ?3),
+       {READY}
 """
 
 IS_GONE = "SELECT 1 FROM gone WHERE queue = ? AND consumer = ?"
@@ -39,9 +39,9 @@ AND NOT EXISTS (SELECT 1 FROM consumers WHERE queue = ?1 AND host = ?2)
 """
 
 
-def glance(db: sqlite3.Connection, queue: str, consumer: str) -> tuple[int, bool]:
+def glance(db: sqlite3.Connection, queue: str, consumer: str, now_ms: int) -> tuple[int, bool]:
     """Return how many the consumer owns, and whether there is something to take. Raises Gone, Unknown."""
-    gone, known, owned, ready = db.execute(GLANCE, (queue, consumer)).fetchone()
+    gone, known, owned, ready = db.execute(GLANCE, (queue, now_ms, consumer)).fetchone()
     if gone:  # that of a buried host is known too: it has yet to be reclaimed
         raise _gone(queue, consumer)
     if not known:

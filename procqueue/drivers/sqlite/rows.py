@@ -130,12 +130,21 @@ def put_failed(db: sqlite3.Connection, numbers: Numbers, entry: Entry, now_ms: i
 
 
 def reserve(
-    db: sqlite3.Connection, numbers: Numbers, consumer: str, take: int, max_bytes: int, now_us: int
+    db: sqlite3.Connection,
+    numbers: Numbers,
+    consumer: str,
+    take: int,
+    max_bytes: int,
+    now_us: int,
+    *,
+    notices_only: bool = False,
 ) -> list[Reservation]:
     """Give the consumer up to `take` rows, notices first; the first however large it is."""
     taken: list[Reservation] = []
     ticket = max(numbers.ticket + 1, now_us)
-    for select, update in ((FREE_NOTICES, TAKE_NOTICE), (WAITING, TAKE)):
+    for select, update in ((FREE_NOTICES, TAKE_NOTICE), (WAITING, TAKE))[: 1 if notices_only else 2]:
+        if take <= len(taken):
+            break
         updates = []
         for seq, id, body, counters, pushed_ms in db.execute(select, (numbers.queue, take - len(taken))):
             max_bytes -= len(body)
@@ -147,8 +156,6 @@ def reserve(
             numbers.ticket = ticket
             ticket += 1
         db.executemany(update, updates)
-        if take <= len(taken):
-            break
     return taken
 
 

@@ -75,6 +75,13 @@ CREATE TABLE hosts (
   PRIMARY KEY (queue, host)
 ) WITHOUT ROWID;
 
+-- Queues of which no message is handed out.
+CREATE TABLE pauses (
+  queue TEXT PRIMARY KEY,
+  since_ms INTEGER NOT NULL,
+  until_ms INTEGER           -- NULL: until somebody resumes it
+) WITHOUT ROWID;
+
 -- The ids of dead consumers, and of dead hosts as "host ID".
 CREATE TABLE gone (
   queue TEXT NOT NULL,

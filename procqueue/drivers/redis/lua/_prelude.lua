@@ -10,7 +10,7 @@ local STATE, CONSUMERS, GONE, HOSTS, BODIES, META, HISTORY, WAITING, DELAYED, FA
 local SESSIONS, USES, REMEMBERED = unpack(KEYS, 15, 17)
 local OWNED = KEYS[FIXED_KEYS + 1] -- of the consumer in question
 
-local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed')
+local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused')
 if known[1] and (tonumber(known[1]) or 1e9) > LAYOUT then
   return redis.error_reply('NEWER layout ' .. known[1] .. ' is stored, this procqueue knows ' .. LAYOUT)
 end
@@ -39,9 +39,19 @@ local function id_of(delayed_member)
   return string.sub(delayed_member, 16)
 end
 
--- One marker, however often it is set: the consumer that pops it looks, and sets it again if more is there.
+-- Since when the queue is paused, and until when (0: until resumed); nil if it is not, or not any more.
+local function pause()
+  local since, till = string.match(known[5] or '', '^(%d+) (%d+)$')
+  if since and (till == '0' or tonumber(till) > NOW) then
+    return tonumber(since), tonumber(till)
+  end
+  return nil
+end
+
+-- One marker, however often it is set: the consumer that pops it looks, and sets it again if more is there that
+-- it may be given; else those that wait would wake one another for ever.
 local function wake()
-  if call('ZCARD', WAKE) == 0 and (call('LLEN', WAITING) > 0 or call('LLEN', NOTICES) > 0) then
+  if call('ZCARD', WAKE) == 0 and (call('LLEN', NOTICES) > 0 or not pause() and call('LLEN', WAITING) > 0) then
     call('ZREM', WAKE, '') -- as a first write it lets a Redis that is full take the next
     call('ZADD', WAKE, 0, '1')
   end

@@ -1,10 +1,10 @@
 -- turn: settles, then reserves, in one step. Laws D1, D3, D4 (only the present owner and ticket), D5, D8, D15.
--- ARGV: consumer, how many to take, how many bytes, how many acks; for each ack its id and ticket; then for
--- each other settlement its id, ticket, kind, charge, delay, record, owes.
+-- ARGV: consumer, how many to take, how many bytes, 1 if only notices are wanted, how many acks; for each ack its
+-- id and ticket; then for each other settlement its id, ticket, kind, charge, delay, record, owes.
 -- Answers now, how many are owned, the first new ticket (the others follow it), the tickets that were refused,
 -- and of what was taken the ids, the values and the counters.
 
-local consumer, take, room, acks = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local consumer, take, room, acks = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[5])
 local failure = stranger(consumer)
 if failure then
   return failure
@@ -32,8 +32,8 @@ local function own(first, last, width)
   return places
 end
 
-local done = own(5, 4 + 2 * acks, 2)
-local others = own(5 + 2 * acks, #ARGV, 7)
+local done = own(6, 5 + 2 * acks, 2)
+local others = own(6 + 2 * acks, #ARGV, 7)
 if #accepted > 0 then
   call('HDEL', OWNED, unpack(accepted)) -- frees first
   for i, place in ipairs(done) do
@@ -80,7 +80,9 @@ end
 
 reserve(NOTICES)
 noticed = noticed + #taken
-reserve(WAITING)
+if ARGV[4] == '0' and not pause() then
+  reserve(WAITING)
+end
 if #taken > 0 then
   call('HSET', OWNED, unpack(owned))
   call('HSET', STATE, 'v', LAYOUT, 'ticket', text(ticket + #taken - 1))

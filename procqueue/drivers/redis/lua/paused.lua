@@ -1,0 +1,3 @@
+-- paused: since when, and until when (0: until resumed); empty if it is not.
+
+return { pause() }

@@ -1,0 +1,48 @@
+"""The consumers' switch of a queue: since when it is paused, and until when.
+
+Every function here is called with a transaction open and leaves the commit to link.py.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from procqueue.drivers.contract import Pause
+
+#: Is there something to take? ?1 is the queue, ?2 the time. Of a paused queue only notices are handed out.
+READY = """
+  EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
+  OR (EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
+      AND NOT EXISTS (SELECT 1 FROM pauses WHERE queue = ?1 AND (until_ms IS NULL OR until_ms > ?2)))
+"""
+IS_READY = f"SELECT {READY}"
+
+PAUSED = "SELECT since_ms, until_ms FROM pauses WHERE queue = ? AND (until_ms IS NULL OR until_ms > ?)"
+PAUSE = "INSERT OR REPLACE INTO pauses (queue, since_ms, until_ms) VALUES (?, ?, ?)"
+RESUME = "DELETE FROM pauses WHERE queue = ?"
+
+
+def is_ready(db: sqlite3.Connection, queue: str, now_ms: int) -> bool:
+    """Return whether a consumer would be given something."""
+    return bool(db.execute(IS_READY, (queue, now_ms)).fetchone()[0])
+
+
+def paused(db: sqlite3.Connection, queue: str, now_ms: int) -> Pause | None:
+    """Return since and until when the queue is paused."""
+    row = db.execute(PAUSED, (queue, now_ms)).fetchone()
+    return Pause(*row) if row else None
+
+
+def pause(db: sqlite3.Connection, queue: str, for_ms: int | None, now_ms: int) -> Pause:
+    """Pause the queue; one that is paused stays so since the same moment."""
+    known = paused(db, queue, now_ms)
+    made = Pause(known.since_ms if known else now_ms, now_ms + for_ms if for_ms else None)
+    db.execute(PAUSE, (queue, made.since_ms, made.until_ms))
+    return made
+
+
+def resume(db: sqlite3.Connection, queue: str, now_ms: int) -> bool:
+    """Take the pause back; True if there was one."""
+    was = paused(db, queue, now_ms) is not None
+    db.execute(RESUME, (queue,))
+    return was
