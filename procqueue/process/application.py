@@ -8,9 +8,11 @@ import traceback
 from collections.abc import Sequence
 
 from procqueue.core.record import MAX_ERROR
+from procqueue.core.settings.environment import Environment
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
+from procqueue.process.programs.environment import CannotBecome, apply
 
 
 def modules_of(settings: Settings, queue: QueueSettings) -> tuple[str, ...]:
@@ -29,15 +31,30 @@ def import_application(path: str, modules: Sequence[str], lifeline: Lifeline, lo
             log.error("import_failed", module=module, error=f"{type(error).__name__}: {error}")
             lines = traceback.format_exception(error)
             sys.stderr.write("".join(lines))
-            lifeline.say("import_error", error=f"{module}: {_last_lines(error)}")
+            lifeline.say("import_error", error=f"{module}: {where_and_what(error)}")
             return False
     return True
 
 
-def _last_lines(error: BaseException) -> str:
-    """Return where in the application it went wrong, and what."""
+def become_what_is_asked(queue: QueueSettings, lifeline: Lifeline) -> bool:
+    """Take on the variables, directory, limits … of a queue; what goes wrong is told to the master."""
+    if queue.environment == Environment():
+        return True
+    try:
+        apply(queue.environment)
+        return True
+    except CannotBecome as error:
+        origin = queue.origins.get(error.failure.key, "")
+        lifeline.say("import_error", error=error.failure.sentence(f"queues.{queue.name}", str(origin)))
+        return False
+
+
+def where_and_what(error: BaseException) -> str:
+    """Return where in the application an import went wrong, and what, in one line."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith("<frozen")]
-    where = f"{frames[-1].filename}:{frames[-1].lineno}: " if frames else ""
+    # What called the import is ours; where the module itself is missing, nothing comes behind it.
+    importing = next((n for n, f in enumerate(frames) if f.filename == importlib.__file__), -1)
+    where = "".join(f"{f.filename}:{f.lineno}: " for f in frames[importing + 1 :][-1:])
     if isinstance(error, SyntaxError) and error.filename:
         where = f"{error.filename}:{error.lineno}: "
     return f"{where}{type(error).__name__}: {error}"[:MAX_ERROR]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 
-from procqueue.core.plan import Fork
-from procqueue.core.settings.model import QueueSettings, Settings
-from procqueue.process.application import modules_of
+from procqueue.core.wanted import Fork
+from procqueue.process.code import Code
 from procqueue.process.consumer.burst import Burst
+from procqueue.process.copies import Copies
+from procqueue.process.intent import Intent
 from procqueue.process.lifeline import pair
 from procqueue.process.nursery import Kept, Nursery
+from procqueue.process.output import OURS, Output, targets_of_queue
+from procqueue.process.pools import INSPECTOR, LOGGER, SCHEDULER, TEMPLATE, WATCHER, queues_by_template
 from procqueue.process.statedir import StateDir
-from procqueue.process.wishes import SCHEDULER, TEMPLATE, queues_by_template
 
 
 class Births:
@@ -20,16 +22,20 @@ class Births:
 
     def __init__(
         self,
-        settings: Settings,
-        queues: dict[str, QueueSettings],
+        intent: Intent,
         state: StateDir,
         nursery: Nursery,
+        code: Code,
+        copies: Copies,
+        output: Output,
         burst: Burst | None,
     ) -> None:
-        self._settings = settings
-        self._queues = queues
+        self._intent = intent
         self._state = state
         self._nursery = nursery
+        self._code = code
+        self._copies = copies
+        self._output = output
         self._burst = burst
         self._poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # consumers wake the scheduler
 
@@ -39,51 +45,101 @@ class Births:
         os.makedirs(self._state.boards, mode=0o700, exist_ok=True)
         if fork.pool == SCHEDULER:
             return self._scheduler(id)
+        if fork.pool == LOGGER:
+            return self._logger(id)
+        if fork.pool == INSPECTOR:
+            return self._inspector(id)
+        if fork.pool == WATCHER:
+            return self._watcher(id)
         if fork.pool.startswith(TEMPLATE):
-            return self._template(id, fork.pool)
+            return self._template(id, fork)
+        if ":" in fork.pool:
+            return self._copies.make(id, fork)
         if fork.template:
-            ours, theirs = pair()
-            serves = self._queues[fork.pool].serves
-            kept = Kept(
-                id, fork.pool, fork.index, 0, -1, ours, serves, awaits=fork.template, their_end=theirs
-            )  # fmt: skip
-            self._nursery.kept[id] = kept
-            return kept
+            return self._ordered(id, fork)
         return self._consumer(id, fork)
+
+    def _ordered(self, id: str, fork: Fork) -> Kept:
+        settings = self._intent.edition(fork.generation)
+        queue = settings.queues[fork.pool]
+        lent = self._output.lend(id, f"{fork.pool}:{fork.index}", targets_of_queue(queue, settings))
+        ours, end = pair()
+        theirs = (end.detach(), *lent)
+        kept = Kept(
+            id, fork.pool, fork.index, 0, -1, ours, queue.serves, awaits=fork.template, theirs=theirs
+        )  # fmt: skip
+        self._nursery.kept[id] = kept
+        return kept
 
     def _consumer(self, id: str, fork: Fork) -> Kept:
         from procqueue.process.consumer.main import Consumer, Identity
 
-        queue = self._queues[fork.pool]
+        settings = self._intent.edition(fork.generation)
+        queue = settings.queues[fork.pool]
         identity = Identity(id, self._state.host, fork.pool, fork.index, fork.generation)
-        return self._nursery.fork(
-            id, fork.pool, fork.index, queue.serves,
-            lambda lifeline: Consumer(
-                self._settings, queue, identity, self._state.boards, lifeline, self._poke, self._burst
-            ).run(),
-            parent_death=signal.SIGTERM, keep=(self._poke,),
-        )  # fmt: skip
+        with self._output.opened(
+            id, f"{fork.pool}:{fork.index}", targets_of_queue(queue, settings)
+        ) as output:
+            return self._nursery.fork(
+                id, fork.pool, fork.index, queue.serves,
+                lambda lifeline: Consumer(
+                    settings, queue, identity, self._state.boards, lifeline, self._poke, self._burst,
+                    paused=tuple(self._intent.wishes.paused),
+                ).run(),
+                parent_death=signal.SIGTERM, keep=(self._poke,), output=output,
+            )  # fmt: skip
 
-    def _template(self, id: str, pool: str) -> Kept:
+    def _template(self, id: str, fork: Fork) -> Kept:
         from procqueue.process.template import Template
 
-        queues = [self._queues[name] for name in queues_by_template(self._settings, self._queues)[pool]]
+        settings = self._intent.edition(fork.generation)
+        names = queues_by_template(settings, settings.queues)[fork.pool]
+        queues = [settings.queues[name] for name in names]
+        with self._output.opened(id, "template", OURS, own=True) as output:
+            return self._nursery.fork(
+                id, fork.pool, 0, (),
+                lambda lifeline: Template(
+                    settings, queues[0], self._state.boards, lifeline,
+                    self._poke, self._burst, insists=any(q.preload == "always" for q in queues),
+                ).run(),
+                parent_death=signal.SIGKILL, keep=(self._poke,), output=output,
+            )  # fmt: skip
+
+    def _inspector(self, id: str) -> Kept:
+        from procqueue.process.code import inspect
+
         return self._nursery.fork(
-            id, pool, 0, (),
-            lambda lifeline: Template(
-                self._settings, modules_of(self._settings, queues[0]), self._state.boards, lifeline,
-                self._poke, self._burst, insists=any(q.preload == "always" for q in queues),
-            ).run(),
-            parent_death=signal.SIGKILL, keep=(self._poke,),
+            id, INSPECTOR, 0, (), lambda lifeline: inspect(lifeline, self._code.known()),
+            parent_death=signal.SIGKILL, keep=(), runs_user_code=False,
         )  # fmt: skip
+
+    def _watcher(self, id: str) -> Kept:
+        from procqueue.process.watcher import Watcher
+
+        settings = self._intent.settings
+        with self._output.opened(id, "watcher", OURS, own=True) as output:
+            return self._nursery.fork(
+                id, WATCHER, 0, (), lambda lifeline: Watcher(settings, lifeline).run(),
+                parent_death=signal.SIGKILL, keep=(), output=output, runs_user_code=False,
+            )  # fmt: skip
 
     def _scheduler(self, id: str) -> Kept:
         from procqueue.process.scheduler import Scheduler
 
+        with self._output.opened(id, "scheduler", OURS, own=True) as output:
+            return self._nursery.fork(
+                id, SCHEDULER, 0, (),
+                lambda lifeline: Scheduler(
+                    self._intent.settings, id, self._state.host, self._state.boards, lifeline, self._poke
+                ).run(),
+                parent_death=None, keep=(self._poke,), output=output, runs_user_code=False,
+            )  # fmt: skip
+
+    def _logger(self, id: str) -> Kept:
+        from procqueue.process.logger.main import Logger
+
+        place = self._output.place()
         return self._nursery.fork(
-            id, SCHEDULER, 0, (),
-            lambda lifeline: Scheduler(
-                self._settings, id, self._state.host, self._state.boards, lifeline, self._poke
-            ).run(),
-            parent_death=None, keep=(self._poke,), runs_user_code=False,
+            id, LOGGER, 0, (), lambda lifeline: Logger(place, lifeline).run(),
+            parent_death=None, keep=(place.journal,), runs_user_code=False,
         )  # fmt: skip

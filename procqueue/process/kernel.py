@@ -99,6 +99,27 @@ def resident_bytes_of(pid: int) -> int | None:
         return None
 
 
+def cpu_seconds_of(pid: int) -> float:
+    """Return how long a process has used CPUs, 0.0 if there is none."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+
+def memory() -> tuple[int, int]:
+    """Return how many bytes of memory are available without swapping, and how many there are."""
+    found = {}
+    with open("/proc/meminfo", encoding="ascii") as file:
+        for line in file:
+            name, _, rest = line.partition(":")
+            found[name] = rest
+    return int(found["MemAvailable"].split()[0]) * 1024, int(found["MemTotal"].split()[0]) * 1024
+
+
+def free_cpus() -> float:
+    """Return how many of the CPUs that we may use had nothing to do, over the last minute."""
+    return max(0.0, len(os.sched_getaffinity(0)) - os.getloadavg()[0])
+
+
 @cache
 def boot_id() -> str:
     """Return the id of this boot of the machine."""

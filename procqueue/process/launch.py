@@ -5,17 +5,26 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import sys
 from collections.abc import Collection, Sequence
 
-from procqueue.core.settings.model import QueueSettings, Settings
+from procqueue.core.settings.model import Settings
+from procqueue.core.watching import UNWATCHED, Circumstances
 from procqueue.process import kernel, works
 from procqueue.process.consumer.burst import Burst
+from procqueue.process.container import fitted, most_grace
 from procqueue.process.log import Log
 from procqueue.process.master import Master
 from procqueue.process.statedir import open_state_dir
 
 #: Imported once in the master, so that its children share the pages; a driver's client only if it is used.
-_BEFORE_FORK = ("procqueue.process.template", "procqueue.process.scheduler", "procqueue.process.status")
+_BEFORE_FORK = (
+    "procqueue.process.template",
+    "procqueue.process.scheduler",
+    "procqueue.process.status",
+    "procqueue.process.logger.main",
+    "procqueue.process.watcher",
+)
 _DRIVERS = {
     "sqlite": "procqueue.drivers.sqlite.driver",
     "redis": "procqueue.drivers.redis.driver",
@@ -25,32 +34,38 @@ _DRIVERS = {
 }
 
 
-def launch(settings: Settings, only: Collection[str] = ()) -> int:
+def launch(settings: Settings, only: Collection[str] = (), reload: bool | None = None) -> int:
     """Run the master of `settings` in the foreground until it is asked to stop; return its exit code.
 
-    `only`: the queues to serve, none for all. Raises NotLinux, BadStateDir, Occupied.
+    `only`: the queues to serve, none for all. `reload`: whether files are watched; None: as the settings say,
+    and where this runs. Raises NotLinux, BadStateDir, Occupied.
     """
-    return serve(settings, queues_to_serve(settings, only), settings.master.state_dir)
-
-
-def queues_to_serve(settings: Settings, only: Collection[str] = ()) -> dict[str, QueueSettings]:
-    """Return the enabled queues, or those of them that are named."""
-    return {
-        name: queue for name, queue in settings.queues.items() if queue.enabled and (not only or name in only)
-    }
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    circumstances = Circumstances(reload, terminal, init=os.getpid() == 1)
+    return serve(settings, settings.master.state_dir, only, circumstances=circumstances)
 
 
 def serve(
-    settings: Settings, queues: dict[str, QueueSettings], state_dir: str, burst: Burst | None = None
+    settings: Settings,
+    state_dir: str,
+    only: Collection[str] = (),
+    burst: Burst | None = None,
+    *,
+    captures: bool = True,
+    circumstances: Circumstances = UNWATCHED,
 ) -> int:
-    """Run a master for `queues` under `state_dir`; with a burst, until that is done."""
+    """Run a master under `state_dir`; with a burst, until that is done."""
     kernel.require_linux()
     state = open_state_dir(state_dir)
     works.take_over(settings.master.state_dir, state)
     os.chdir(settings.root)
-    _import_before_fork((*_BEFORE_FORK, _DRIVERS[settings.driver.scheme]))
-    log = Log("master", settings.logging_level, patient=False)
-    return Master(settings, queues, state, log, burst).run()
+    drivers = [_DRIVERS[settings.driver.scheme]] if settings.needs_driver else []
+    _import_before_fork((*_BEFORE_FORK, *drivers))
+    log = Log("master", settings.logging.level, patient=False)
+    if settings.master.grace is None and (most := most_grace(os.environ)):
+        log.info("grace", at_most=f"{most[0]:.0f}s", why=most[1], otherwise="[master] grace")
+        settings = fitted(settings, os.environ)
+    return Master(settings, state, log, only, burst, captures=captures, circumstances=circumstances).run()
 
 
 def _import_before_fork(modules: Sequence[str]) -> None:

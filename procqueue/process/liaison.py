@@ -17,9 +17,9 @@ from procqueue.core.settings.model import Settings
 from procqueue.process.log import Log
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.orphans import LOOK_EVERY, Orphan, grace_of
+from procqueue.process.pools import SCHEDULER
 from procqueue.process.reclaim import Death
 from procqueue.process.statedir import Survivor
-from procqueue.process.wishes import SCHEDULER
 
 
 class Liaison:

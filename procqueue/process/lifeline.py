@@ -38,6 +38,7 @@ class Lifeline:
         end.setblocking(False)  # an application may have set another default
         self._end = end
         self.ended = False
+        self.first: dict[str, Any] = {}  # what `wait_first` heard
 
     def fileno(self) -> int:
         """Return the descriptor, for a selector."""
@@ -84,8 +85,8 @@ class Lifeline:
         poll.register(self._end, select.POLLIN)
         poll.poll()
         data = self._receive(0)
-        message = _read(data[0]) if data is not None else None
-        return str(message["say"]) if message is not None else None
+        self.first = (_read(data[0]) if data is not None else None) or {}
+        return str(self.first["say"]) if self.first else None
 
     def _receive(self, most_fds: int) -> tuple[bytes, list[int]] | None:
         """Return one datagram and its descriptors; None if there is none now, or nothing more will come."""
@@ -111,6 +112,28 @@ class Lifeline:
     def close(self) -> None:
         """Give the descriptor back."""
         self._end.close()
+
+    def detach(self) -> int:
+        """Return the descriptor, which belongs to the caller from now on."""
+        return self._end.detach()
+
+
+class NoLifeline(Lifeline):
+    """What stands for the lifeline of a program, which has none: it was exec'ed, and is a stranger."""
+
+    def __init__(self) -> None:
+        self.ended = True
+
+    def fileno(self) -> int:
+        """Return no descriptor."""
+        return -1
+
+    def say(self, what: str, *, fds: Sequence[int] = (), **facts: Any) -> bool:  # noqa: ARG002
+        """Say nothing."""
+        return False
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _descriptors_in(beside: list[tuple[int, int, bytes]]) -> list[int]:

@@ -27,6 +27,10 @@ class Log:
         self._fd = fd
         self.dropped = 0
 
+    def to(self, fd: int) -> None:
+        """Write there from now on."""
+        self._fd = fd
+
     def debug(self, event: str, **facts: Any) -> None:
         """Write what only the curious want to know."""
         self._write("debug", event, facts)
@@ -46,15 +50,9 @@ class Log:
     def _write(self, level: str, event: str, facts: dict[str, Any]) -> None:
         if LEVELS[level] < self._least:
             return
-        words = [
-            time.strftime("%H:%M:%S"),
-            self.who,
-            event if level in ("info", "debug") else f"{level} {event}",
-        ]
         if self.dropped:
             facts = {**facts, "lines_dropped": self.dropped}
-        words += [f"{key}={_word(value)}" for key, value in facts.items() if value is not None]
-        line = " ".join(words).encode("utf-8", "backslashreplace")[: _MAX - 1] + b"\n"
+        line = line_of(self.who, event if level in ("info", "debug") else f"{level} {event}", facts)
         if not self._patient and not _has_room(self._fd):
             self.dropped += 1
             return
@@ -64,6 +62,13 @@ class Log:
         except OSError:
             # A closed stdout must not stop supervision; there is nobody left to tell.
             self.dropped += 1
+
+
+def line_of(who: str, event: str, facts: dict[str, Any]) -> bytes:
+    """Return the line for an event of this moment, at most 4 KiB; facts that are None are left out."""
+    words = [time.strftime("%H:%M:%S"), who, event]
+    words += [f"{key}={_word(value)}" for key, value in facts.items() if value is not None]
+    return " ".join(words).encode("utf-8", "backslashreplace")[: _MAX - 1] + b"\n"
 
 
 def _has_room(fd: int) -> bool:

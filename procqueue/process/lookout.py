@@ -8,14 +8,14 @@ events of what it sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from procqueue.core.book import Book
-from procqueue.core.events import Event, Overdue, OverMemory, Silent
-from procqueue.core.settings.model import QueueSettings
+from procqueue.core.events import Event, Overdue, OverMemory, Reason, Silent, Spent
 from procqueue.core.watch import Watch, scheduler_patience
+from procqueue.process.intent import Intent
 from procqueue.process.nursery import Kept, Nursery
-from procqueue.process.wishes import SCHEDULER
+from procqueue.process.pools import SCHEDULER
 
 _LOOK_EVERY = 1.0
 
@@ -23,10 +23,10 @@ _LOOK_EVERY = 1.0
 class Lookout:
     """Looks after what the children of one master do. `at` is the moment of the next look (monotonic)."""
 
-    def __init__(self, nursery: Nursery, queues: Mapping[str, QueueSettings], host_timeout: float) -> None:
+    def __init__(self, nursery: Nursery, intent: Intent) -> None:
         self._nursery = nursery
-        self._queues = queues
-        patience = scheduler_patience(host_timeout)
+        self._intent = intent
+        patience = scheduler_patience(intent.settings.master.host_timeout)
         self._every = min(_LOOK_EVERY, patience / 2)
         self._watch = Watch(self._every, patience)
         self._beats_at = float("-inf")  # when to look at the scheduler again
@@ -44,13 +44,19 @@ class Lookout:
 
     def _look_at(self, kept: Kept, book: Book, now: float) -> Iterator[Event]:
         child = book.children[kept.id]
-        if not kept.queues or child.ready is None or child.killed:
+        hard, soft = self._intent.max_memory_hard(kept.pool), self._intent.max_memory(kept.pool)
+        if child.killed or (
+            not (kept.queues and child.ready is not None) and not (kept.is_program and (hard or soft))
+        ):
             return
         self.soon(now)
-        limit = self._queues[kept.pool].max_memory_hard
-        if limit and (memory := self._nursery.resident_bytes(kept) or 0) > limit:
+        memory = self._nursery.resident_bytes(kept) or 0 if hard or soft else 0
+        if hard and memory > hard:
             kept.detail["memory"] = memory
             yield OverMemory(kept.id)
+        elif soft and memory > soft:
+            kept.detail["memory"] = memory
+            yield Spent(kept.id, Reason.MAX_MEMORY)
         board = self._nursery.board(kept)
         if board is None:
             return

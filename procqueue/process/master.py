@@ -11,32 +11,46 @@ import os
 import random
 import secrets
 import selectors
-import signal
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Collection
 
 from procqueue.core import events
 from procqueue.core.book import Book, apply
 from procqueue.core.events import Child, Life, Reason
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
-from procqueue.core.plan import Decision, Fork, Kill, Phase, Prove, Stop, Wanted, decide
-from procqueue.core.repairs import Repair
-from procqueue.core.settings.model import QueueSettings, Settings
-from procqueue.process import kernel, wishes
+from procqueue.core.plan import decide
+from procqueue.core.programs import Programs, has_failed
+from procqueue.core.settings.model import Settings
+from procqueue.core.wanted import Decision, Fork, Kill, Phase, Prove, Stop
+from procqueue.core.watching import UNWATCHED, Circumstances
+from procqueue.process import kernel, pools
+from procqueue.process.autoscaling import Autoscaling
 from procqueue.process.births import Births
 from procqueue.process.consumer.burst import Burst
-from procqueue.process.control import Client, Control
+from procqueue.process.control import Control
+from procqueue.process.copies import Copies
+from procqueue.process.former import Former
+from procqueue.process.hearing import Hearing
+from procqueue.process.hooks import Hooks
+from procqueue.process.intent import Intent
 from procqueue.process.liaison import Adoption, Liaison
 from procqueue.process.log import Log
 from procqueue.process.lookout import Lookout
 from procqueue.process.news import LastExit, News
 from procqueue.process.nursery import Kept, Nursery, cause_of, reason_of
+from procqueue.process.output import Output
+from procqueue.process.pauses import Pauses
+from procqueue.process.pools import LOGGER, SCHEDULER
 from procqueue.process.reclaim import Death
-from procqueue.process.statedir import StateDir, leave_state_dir, renew_host, survivors
+from procqueue.process.reloads import Reloads
+from procqueue.process.signals import Signals
+from procqueue.process.stacks import Stacks
+from procqueue.process.statedir import StateDir, leave_state_dir, survivors
+from procqueue.process.surroundings import Surroundings
 from procqueue.process.templates import Templates, is_template
-from procqueue.process.wishes import SCHEDULER
+from procqueue.process.verbs import Verbs
+from procqueue.process.wishes import Wishes
 
 #: Two signals closer than this are one: systemd and terminals send theirs from two sides.
 _SECOND_SIGNAL = 0.2
@@ -48,72 +62,109 @@ class Master:
     def __init__(
         self,
         settings: Settings,
-        queues: dict[str, QueueSettings],
         state: StateDir,
         log: Log,
+        only: Collection[str] = (),
         burst: Burst | None = None,
+        *,
+        captures: bool = True,
+        circumstances: Circumstances = UNWATCHED,
     ) -> None:
-        self.settings = settings
-        self.queues = queues
         self.state = state
         self.started = time.monotonic()
         self.started_wall = time.time()
-        self.phase = Phase.RUN
-        self.generation = 1
         self.book = Book()
         self.news = News(log)
-        self.nursery = Nursery(state.boards, kernel.raise_descriptor_limit())
-        self._lookout = Lookout(self.nursery, queues, settings.master.host_timeout)
-        self._log = log
+        descriptors = kernel.raise_descriptor_limit()
+        self.nursery = Nursery(state.boards, descriptors)
+        self.log = log
         self._burst = burst
-        self._ended_badly = False  # a run of the burst
+        self.ended_badly = False  # a run of the burst, or an essential program
         self._session = secrets.token_hex(3)
         self._number = 0
-        self._selector = selectors.DefaultSelector()
-        self._births = Births(settings, queues, state, self.nursery, burst)
+        self.selector: selectors.BaseSelector = selectors.DefaultSelector()
+        self.surroundings = Surroundings(self, os.environ)
+        self.stacks = Stacks(self, state.path)
+        self.hooks = Hooks(self, state.path)
+        self._signals = Signals(self, scales=burst is None)
+        # A burst needs a consumer once: a template would only be one process more.
+        self.intent = Intent(
+            settings, self._wishes(), only,
+            preloads=burst is None, captures=captures, circumstances=circumstances,
+        )  # fmt: skip
+        self.output = Output(self, captures=captures)
+        self.output.take_lines_of_master()
+        self.lookout = Lookout(self.nursery, self.intent)
+        self.reloads = Reloads(self)
+        self.copies = self.nursery.programs = Copies(self, descriptors)
+        self._births = Births(
+            self.intent, state, self.nursery, self.reloads.code, self.copies, self.output, burst
+        )
         self.templates = Templates(self)
-        self._control = Control(state.socket, settings.master.socket_mode, self._selector, self._answer)
-        self._liaison = Liaison(self.nursery, self._log)
-        self._adoption = Adoption(state.boards, self._selector, self._liaison, self._log)
-        self._stop_clients: list[Client] = []
+        self.pauses = Pauses(self.intent.wishes, self.nursery)
+        self.autoscaling = Autoscaling(self)
+        self._verbs = Verbs(self)
+        self._hearing = Hearing(self)
+        self.control = Control(state.socket, settings.master.socket_mode, self.selector, self._verbs.answer)
+        self.liaison = Liaison(self.nursery, self.log)
+        self.news.heard = lambda about, text: self.hooks.happened("on_problem", about, text)
+        self._adoption = Adoption(state.boards, self.selector, self.liaison, self.log)
+        self._former = Former(state.path, self.selector, log)
         self._asked_at = float("-inf")
         self.was_ready = False
 
     def run(self) -> int:
         """Keep everything running until asked to stop; return the exit code."""
         kernel.become_subreaper()
-        self._catch_signals()
-        self._adoption.adopt(survivors(self.state), self.settings)
-        self._log.info("started", pid=os.getpid(), config=self.settings.file, queues=",".join(self.queues))
-        while not (decision := self._act()).finished:
+        self._signals.catch()
+        self._adoption.adopt(survivors(self.state), self.intent.settings)
+        self._wait_for_former_programs()
+        self.log.info(
+            "started", pid=os.getpid(), config=self.intent.settings.file,
+            queues=",".join(self.intent.queues) or None, programs=",".join(self.intent.programs) or None,
+        )  # fmt: skip
+        watches, why = self.intent.watching
+        self.log.info("reload", on="yes" if watches else "no", why=why)
+        while not (decision := self._act()).finished or self._former.left or self._hooks_run():
             self._wait(decision.wake_at)
-        answer = {"v": 1, "stopped": sorted(self.queues), "killed": self.news.killed}
-        for client in self._stop_clients:
-            self._control.reply(client, answer)
-        self._control.close()
-        for late in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            signal.signal(late, signal.SIG_IGN)  # it stops already; the exit code shall say so
-        self._log.info("stopped", killed=",".join(self.news.killed) or "none")
+        self.hooks.end()
+        self._verbs.end()
+        self.control.close()
+        self._signals.end()
+        self.log.info("stopped", killed=",".join(self.news.killed) or "none")
+        self.surroundings.end()
+        self.stacks.end()
         leave_state_dir(self.state)
-        return Exit.FAILED if self._ended_badly else Exit.OK
+        return Exit.FAILED if self.ended_badly else Exit.OK
 
     # decide and act
 
     def _act(self) -> Decision:
         """Carry out what the plan wants until it wants nothing more."""
         for _ in range(100):
-            decision = decide(self.wanted(), self.book, time.monotonic())
+            decision = decide(self.intent.wanted(), self.book, time.monotonic())
             if not decision.actions:
+                self._see_that_all_is_ready()
+                self._verbs.settle()
                 return decision
             for action in decision.actions:
                 self._carry_out(action)
         raise RuntimeError("the plan does not come to rest")  # a bug: better seen than looping for ever
 
-    def wanted(self) -> Wanted:
-        """Return what the configuration and the control verbs want."""
-        # A burst needs a consumer once: a template would only be one process more.
-        preloads = self._burst is None
-        return wishes.wanted(self.settings, self.queues, self.phase, self.generation, preloads=preloads)
+    def _see_that_all_is_ready(self) -> None:
+        """Say it, the first time."""
+        if (
+            self.was_ready
+            or self.intent.held
+            or not Programs(self.intent.wanted(), self.book, time.monotonic()).served()
+        ):
+            return
+        self.was_ready = True
+        consumers = sum(self.ready_of(name) for name in self.intent.queues)
+        programs = sum(kept.is_program for kept in self.nursery.kept.values())
+        seconds = time.monotonic() - self.started
+        self.reloads.settle()
+        self.log.info("ready", consumers=consumers or None, programs=programs or None, seconds=seconds)
 
     def _carry_out(self, action: Fork | Stop | Kill | Prove) -> None:
         match action:
@@ -134,12 +185,14 @@ class Master:
     def _fork(self, fork: Fork) -> None:
         self._number += 1
         id = f"{self.state.host}.{self._session}.{self._number}"
-        child = Child(id, fork.pool, fork.index, fork.generation, time.monotonic(), awaits=fork.template)
         try:
             kept = self._births.make(id, fork)
         except OSError as error:
             self.fork_failed(fork.pool, str(error.strerror))
             return
+        child = Child(
+            id, fork.pool, fork.index, fork.generation, time.monotonic(), kept.is_program, fork.template
+        )  # fmt: skip
         if fork.template:
             self.note(events.Ordered(child))
             self.templates.order(kept)
@@ -149,14 +202,17 @@ class Master:
 
     def watch(self, kept: Kept) -> None:
         """Attend to a child that is there now, and let the scheduler know of it."""
-        self._selector.register(kept.pidfd, selectors.EVENT_READ, lambda: self._bury(kept))
-        self._selector.register(kept.lifeline, selectors.EVENT_READ, lambda: self._hear(kept))
-        self._log.debug("forked", name=kept.name, pid=kept.pid)
-        if kept.pool == SCHEDULER:
-            self._liaison.brief()
-            self._lookout.soon(time.monotonic())
+        self.selector.register(kept.pidfd, selectors.EVENT_READ, lambda: self._bury(kept))
+        if not kept.is_program:
+            self.selector.register(kept.lifeline, selectors.EVENT_READ, lambda: self._hearing.hear(kept))
+        self.log.debug("forked", name=kept.name, pid=kept.pid)
+        if kept.pool == LOGGER:
+            self.output.brief()
+        elif kept.pool == SCHEDULER:
+            self.liaison.brief()
+            self.lookout.soon(time.monotonic())
         elif kept.is_consumer:
-            self._liaison.born(kept)
+            self.liaison.born(kept)
 
     def fork_failed(self, pool: str, why: str) -> None:
         """Note that no child could be made."""
@@ -172,151 +228,65 @@ class Master:
             kept.detail = {"limit": "handle_timeout + kill_after"}
         else:
             if reason is Reason.MEMORY_HARD:
-                kept.detail["limit"] = self.queues[kept.pool].max_memory_hard
+                kept.detail["limit"] = self.intent.max_memory_hard(kept.pool)
                 self.nursery.kill(kept)
             else:
                 self.nursery.end(kept)
         self.note(events.KillSent(kept.id, reason))
-        if kept.is_consumer and self.phase is not Phase.RUN:
+        if (kept.is_consumer or kept.is_program) and self.intent.phase is not Phase.RUN:
             self.news.killed.append(kept.name)
-        self._log.warning("killed", name=kept.name, pid=kept.pid, reason=reason)
+        self.log.warning("killed", name=kept.name, pid=kept.pid, reason=reason)
 
     # wait and hear
 
     def _wait(self, wake_at: float | None) -> None:
         """Sleep until something happens or is due, then take note of all of it."""
         now = time.monotonic()
+        self.surroundings.tick(now)
+        self.stacks.tick(now)
+        self.hooks.tick(now)
         # At most an hour: epoll takes no more than 24 days at once.
-        moments = [wake_at, self._lookout.at, self._adoption.at, self._control.next_deadline(), now + 3600]
+        moments = [wake_at, self.lookout.at, self._adoption.at, self.control.next_deadline()]
+        moments += [self._former.at, self.copies.next_moment(), self.output.next_moment(), now + 3600]
+        moments += [self.surroundings.next_moment(), self.stacks.next_moment()]
+        moments.append(self.hooks.next_moment())
+        moments.append(self.pauses.next_moment())
         due = min(at for at in moments if at is not None)
-        for key, _ in self._selector.select(max(0.0, due - now)):
-            still = self._selector.get_map().get(key.fd)
+        for key, _ in self.selector.select(max(0.0, due - now)):
+            still = self.selector.get_map().get(key.fd)
             if still is not None and still.data is key.data:  # one of the others may have ended it meanwhile
                 key.data()
-        self._control.drop_late()
+        self.control.drop_late()
         now = time.monotonic()
-        if now >= self._lookout.at:
-            for event in self._lookout.look(self.book, now):
+        self.copies.tick(now)
+        self.output.tick()
+        self.pauses.tick()
+        if now >= self._former.at:
+            self._former.kill_late()
+        if now >= self.lookout.at:
+            for event in self.lookout.look(self.book, now):
                 self.note(event)
         if now >= self._adoption.at:
             self._adoption.look(now)
 
-    def _catch_signals(self) -> None:
-        read, write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
-        for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(signum, lambda _signum, _frame: None)
-        for ignored in (signal.SIGPIPE, signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
-            signal.signal(ignored, signal.SIG_IGN)
-        self._selector.register(read, selectors.EVENT_READ, lambda: self._signalled(os.read(read, 4096)))
-
-    def _signalled(self, numbers: bytes) -> None:
-        for number in numbers:
-            if number in (signal.SIGTERM, signal.SIGINT):
-                self.ask_to_stop(hard=False)
-            elif number == signal.SIGQUIT:
-                self.ask_to_stop(hard=True)
-            elif number == signal.SIGHUP:
-                self._log.warning("reload_not_available", hint="stop and start to apply changes")
-            elif number == signal.SIGCHLD:
-                self.nursery.sweep()
-
     def ask_to_stop(self, *, hard: bool) -> None:
         """Stop soft; the second time, or if `hard`, at once."""
         now = time.monotonic()
-        if self.phase is Phase.RUN:
-            self.phase = Phase.KILL if hard else Phase.STOP
+        if self.intent.phase is Phase.RUN:
+            self.intent.phase = Phase.KILL if hard else Phase.STOP
         elif hard or now - self._asked_at >= _SECOND_SIGNAL:
-            self.phase = Phase.KILL
+            self.intent.phase = Phase.KILL
         else:
             return
         self._asked_at = now
-        self._log.info("stopping", how="now" if self.phase is Phase.KILL else "soft")
+        self._signals.stop_scaling()
+        if self.intent.phase is Phase.KILL:
+            self._former.kill_late()
+        self.log.info("stopping", how="now" if self.intent.phase is Phase.KILL else "soft")
 
-    def _hear(self, kept: Kept) -> None:
-        hear: Callable[[Kept, dict[str, Any]], None] = self._hear_child
-        if kept.pool == SCHEDULER:
-            hear = self._hear_scheduler
-        elif is_template(kept):
-            hear = self.templates.hear
-        for message in kept.lifeline.hear(most_fds=1 if is_template(kept) else 0):
-            try:
-                hear(kept, message)
-            except (KeyError, ValueError, TypeError):  # user code may write there too
-                self._log.warning("not_understood", name=kept.name, said=str(message)[:200])
-        if kept.lifeline.ended:
-            self._forget(kept.lifeline.fileno())  # it says no more; the pidfd will tell when it is dead
-
-    def _hear_child(self, kept: Kept, message: dict[str, Any]) -> None:
-        match message["say"]:
-            case "loaded":
-                self.note(events.Loaded(kept.id))
-            case "ready":
-                self.note(events.Ready(kept.id, time.monotonic()))
-                self._lookout.soon(time.monotonic())
-                self._note_ready(kept)
-            case "worked":
-                self.note(events.Worked(kept.id))
-            case "spent":
-                self.note(events.Spent(kept.id, Reason(message["reason"])))
-            case "leaving":
-                self.note(events.Leaving(kept.id, Reason(message["reason"])))
-            case "bad_run":
-                self._ended_badly = True
-            case "finished":
-                self.ask_to_stop(hard=False)
-            case "import_error":
-                kept.error = message["error"]
-                self.news.problem(kept.pool, f"cannot import the application: {message['error']}")
-            case "problem":
-                self.news.problem(kept.pool, message["text"])
-            case "solved":
-                self.news.solved(kept.pool)
-            case "repaired":
-                self.news.repaired(Repair(message["kind"]), int(message["number"]))
-
-    def _hear_scheduler(self, kept: Kept, message: dict[str, Any]) -> None:
-        match message["say"]:
-            case "counts":
-                self.news.counts, self.news.counts_at = message["counts"], message["at"]
-                self.news.solved("driver")
-            case "problem":
-                self.news.problem(message["about"], message["text"])
-            case "solved":
-                self.news.solved(message["about"])
-            case "note":
-                self.news.note([message["about"]], message["text"])
-            case "who_lives":
-                self._liaison.answer_who_lives(message["known"])
-            case "reclaimed":
-                self._liaison.reclaimed(message["consumer"])
-            case "host_lost":
-                self._take_new_identity(message["host"])
-            case _:
-                self._hear_child(kept, message)
-
-    def _take_new_identity(self, lost: str) -> None:
-        """Go on as another host: others have declared this one dead, and its consumers are Gone (law D6)."""
-        if lost != self.state.host:
-            return  # said by a scheduler that is being replaced for that
-        self.news.host_lost = (lost, time.time())
-        try:
-            renew_host(self.state)
-        except OSError as error:  # the next master will be told what this one was
-            self.news.problem("state_dir", f"cannot write a new identity: {error.strerror}")
-        self._log.warning("new_identity", lost=lost, host=self.state.host, why="others declared it dead")
-        for kept in self.nursery.kept.values():
-            if not is_template(kept):  # those work for nobody: each order says for whom
-                self.note(events.Disowned(kept.id))
-
-    def _note_ready(self, kept: Kept) -> None:
-        self._log.debug("ready", name=kept.name, pid=kept.pid)
-        if kept.is_consumer:
-            self.news.solved(kept.pool)
-        if not self.was_ready and all(self.ready_of(name) >= q.processes for name, q in self.queues.items()):
-            self.was_ready = True
-            seconds = time.monotonic() - self.started
-            self._log.info("ready", consumers=sum(q.processes for q in self.queues.values()), seconds=seconds)
+    def _hooks_run(self) -> bool:
+        """True while a stop waits for a hook, which says perhaps why all ends; a hard stop does not."""
+        return self.hooks.busy and self.intent.phase is not Phase.KILL
 
     def ready_of(self, pool: str) -> int:
         """Return how many children of a pool can work."""
@@ -326,23 +296,25 @@ class Master:
 
     def _bury(self, kept: Kept) -> None:
         """A pidfd says that a child is dead: hear its last words, reap it, have it reclaimed."""
-        self._hear(kept)
-        self._forget(kept.pidfd)
-        self._forget(kept.lifeline.fileno())
+        self._hearing.hear(kept)
+        self.forget(kept.pidfd)
+        self.forget(kept.lifeline.fileno())
         child = self.book.children[kept.id]
         exited = self.nursery.bury(kept)
-        late = kept.overdue is not None and not child.killed
-        reason = Reason.TIMEOUT if late else reason_of(exited, child.leaving, child.killed)
+        self.stacks.forget(kept)
+        reason = reason_of(exited, child.leaving, child.killed, self.intent.ok_codes(kept.pool))
+        if kept.is_program and self.copies.bury(kept):
+            reason = Reason.CANNOT_START
         if is_template(kept):
             self.templates.bury(kept, child, reason, exited)
         draw = random.random()
         self.note(events.Died(kept.id, time.monotonic(), reason, self._delay_max(kept.pool), draw))
         last = LastExit(reason, exited.code, exited.signal, time.time(), kept.error)
         self.news.last_exits[kept.name] = last
-        if self.phase is Phase.RUN:
+        if self.intent.phase is Phase.RUN:
             self.news.restarts[kept.name] = self.news.restarts.get(kept.name, 0) + 1
         if reason in events.UNCAUSED:
-            self._log.warning(
+            self.log.warning(
                 "died",
                 name=kept.name,
                 pid=kept.pid,
@@ -351,39 +323,70 @@ class Master:
                 error=kept.error or None,
             )
         else:
-            self._log.info("left", name=kept.name, pid=kept.pid, reason=reason)
+            self.log.info("left", name=kept.name, pid=kept.pid, reason=reason)
+        if self.book.pulse(kept.pool).loops(time.monotonic()):
+            self.hooks.happened("on_crash_loop", kept.pool.removeprefix("@"), f"{kept.name}: {reason}")
+        if kept.is_program:
+            self._mind_essential(kept)
         if kept.is_consumer:
             detail = {**kept.detail, **exited.facts()}
-            cause = cause_of(reason, child.killed or late)
-            self._liaison.died(Death(kept.id, kept.queues, cause, kept.overdue, detail))
+            cause = cause_of(reason, child.killed)
+            self.liaison.died(Death(kept.id, kept.queues, cause, kept.overdue, detail))
             if self._burst is not None and cause is not Cause.STOPPED:
-                self._ended_badly = True
+                self.ended_badly = True
                 if self._burst.once or child.ready is None:
                     self.ask_to_stop(hard=False)
 
-    # people
+    def _mind_essential(self, kept: Kept) -> None:
+        """End, and fail, if a program without which the rest is of no use has come to a bad end."""
+        program = self.intent.programs.get(kept.pool.rpartition(":")[0])
+        pool = next((pool for pool in self.intent.wanted().pools if pool.name == kept.pool), None)
+        if program is None or pool is None or not has_failed(pool, self.book):
+            return
+        why = kept.error or "it ended, and is not started again"
+        self.news.problem(kept.pool, why)
+        self.hooks.happened("on_fatal", kept.pool, why)
+        if program.essential and self.intent.phase is Phase.RUN:
+            self.log.error(
+                "essential", name=kept.name, text="it has failed, and it is essential: stopping all"
+            )
+            self.ended_badly = True
+            self.ask_to_stop(hard=False)
 
-    def _answer(self, request: dict[str, Any], client: Client) -> dict[str, Any] | None:
-        from procqueue.process.status import status
+    def _wait_for_former_programs(self) -> None:
+        """Start programs only when those of a killed master are gone."""
+        if not self.intent.programs:
+            return
 
-        match request.get("verb"):
-            case "status":
-                return status(self)
-            case "stop":
-                self._stop_clients.append(client)
-                if request.get("now") or self.phase is Phase.RUN:  # asking softly twice is no haste
-                    self.ask_to_stop(hard=bool(request.get("now")))
-                return None
-            case other:
-                message = f"this master does not know the verb {other!r}"
-                hint = "is the command newer than it?"
-                return {"v": 1, "error": {"code": 2, "message": message, "hint": hint}}
+        def over() -> None:
+            self.intent.held = False
 
-    def _forget(self, fd: int) -> None:
-        if self._selector.get_map().get(fd) is not None:
-            self._selector.unregister(fd)
+        patience = max(program.grace for program in self.intent.programs.values())
+        self.intent.held = self._former.wait(patience, over)
+
+    # wishes
+
+    def kill_by_hand(self, kept: Kept) -> None:
+        """End a child at once, because somebody asked for that."""
+        self.nursery.end(kept)
+        self.note(events.KillSent(kept.id, Reason.STOP))
+
+    def _wishes(self) -> Wishes:
+        path = f"{self.state.path}/wishes.json"
+        try:
+            return Wishes.load(path)
+        except ValueError as error:
+            self.news.problem("wishes", str(error))
+            return Wishes(path)
+
+    def forget(self, fd: int) -> None:
+        """Attend to a descriptor no more."""
+        if fd >= 0 and self.selector.get_map().get(fd) is not None:
+            self.selector.unregister(fd)
 
     def _delay_max(self, pool: str) -> float:
-        forks_for = wishes.queues_by_template(self.settings, self.queues).get(pool, [pool])
-        limits = [self.queues[name].restart_delay_max for name in forks_for if name in self.queues]
-        return min(limits, default=5.0)
+        queues, programs = self.intent.queues, self.intent.programs
+        if (program := programs.get(pool.rpartition(":")[0])) is not None:
+            return program.restart_delay_max
+        forks_for = pools.queues_by_template(self.intent.settings, queues).get(pool, [pool])
+        return min((queues[name].restart_delay_max for name in forks_for if name in queues), default=5.0)

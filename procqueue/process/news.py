@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
 
 from procqueue.core.repairs import Repair
 from procqueue.process.log import Log
@@ -20,14 +22,27 @@ class LastExit:
     at: float  # wall clock, for people
     error: str = ""
 
+    def document(self) -> dict[str, Any]:
+        """Return it as `status --json` has it."""
+        return {"reason": self.reason, "code": self.code, "signal": self.signal, "at": moment(self.at)}
+
+
+def moment(at: float) -> str:
+    """Return a moment (seconds since 1970) as people and JSON have it: ISO 8601, UTC."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
 
 @dataclass(slots=True)
 class News:
     """The news of one master. Moments are wall clock: they are for people."""
 
     log: Log
+    heard: Callable[[str, str], None] = field(default=lambda _about, _text: None)  # of each new problem
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
     counts_at: float = 0.0
+    oldest: dict[str, float] = field(default_factory=dict)  # for how long (s) the head of a queue waits
+    # Queues that are paused everywhere: since and until when (None: until resumed), seconds since 1970.
+    paused: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     problems: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since)
     notes: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since): no problems
     last_exits: dict[str, LastExit] = field(default_factory=dict)
@@ -48,6 +63,7 @@ class News:
         known = self.problems.get(about)
         if known is None or known[0] != text:
             self.log.warning("problem", about=about, text=text)
+            self.heard(about, text)
             self.problems[about] = (text, time.time())
 
     def note(self, abouts: Sequence[str], text: str) -> None:

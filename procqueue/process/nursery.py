@@ -10,9 +10,9 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from procqueue.core.events import UNCAUSED, Reason
 from procqueue.core.exits import Exit
@@ -35,23 +35,34 @@ class Kept:
     pidfd: int
     lifeline: Lifeline
     queues: tuple[str, ...] = ()
+    is_program: bool = False
     start_time: int | None = None
     awaits: str = ""  # the template that is still to fork it: until then there is no process
-    their_end: Lifeline | None = None  # of the lifeline, as long as it is not on its way to the template
+    theirs: tuple[
+        int, ...
+    ] = ()  # what the template hands on to it: its lifeline, stdout, stderr; not yet sent
     board: View | None = None
     overdue: int | None = None  # the ticket whose deadline was enforced
     detail: dict[str, Any] = field(default_factory=dict)  # why it died, for people
     error: str = ""  # what it said of its own failure
 
+    def hand_on(self) -> None:
+        """Close what belongs to the child only, which has it now, or never will."""
+        for fd in self.theirs:
+            os.close(fd)
+        self.theirs = ()
+
     @property
     def is_consumer(self) -> bool:
         """True for those that handle messages."""
-        return not self.pool.startswith("@")
+        return not self.is_program and not self.pool.startswith("@")
 
     @property
     def name(self) -> str:
         """What people call it."""
-        return self.pool[1:] if self.pool.startswith("@") else f"{self.pool}:{self.index}"
+        if self.pool.startswith("@"):
+            return self.pool[1:]
+        return self.pool if self.is_program else f"{self.pool}:{self.index}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +81,23 @@ class Exited:
         return f"signal {self.signal}" if self.signal else f"exit code {self.code}"
 
 
+class Programs(Protocol):
+    """Who knows how programs are ended (copies.py)."""
+
+    def stop(self, kept: Kept) -> None:
+        """Ask a copy to leave."""
+
+    def end(self, kept: Kept) -> None:
+        """SIGKILL all that belongs to a copy."""
+
+    def owns(self, pid: int) -> bool:
+        """True if a process belongs to a copy that lives."""
+
+
 class Nursery:
     """All children of the master."""
+
+    programs: Programs
 
     def __init__(self, boards: str, descriptors: tuple[int, int]) -> None:
         self._boards = boards
@@ -79,6 +105,7 @@ class Nursery:
         self.kept: dict[str, Kept] = {}
         # Whoever was there before us (a shell's `job & exec procqueue start`) is not ours to kill.
         self._strangers = set(kernel.children_of(os.getpid()))
+        self._spared: set[int] = set()  # children of the master that are reaped elsewhere
 
     def fork(
         self,
@@ -90,15 +117,20 @@ class Nursery:
         *,
         parent_death: int | None,
         keep: tuple[int, ...],
+        output: tuple[int, int] = (1, 2),
         runs_user_code: bool = True,
     ) -> Kept:
         """Make a child. Raises OSError where none can be made."""
         limits = self._descriptors if runs_user_code else None
-        born = fork_child(body, parent_death=parent_death, keep=keep, descriptors=limits)
-        started = kernel.start_time_of(born.pid)
-        kept = Kept(id, pool, index, born.pid, born.pidfd, born.lifeline, queues, started)
-        self.kept[id] = kept
+        born = fork_child(body, parent_death=parent_death, keep=keep, descriptors=limits, output=output)
+        kept = Kept(id, pool, index, born.pid, born.pidfd, born.lifeline, queues)
+        self.adopt(kept)
         return kept
+
+    def adopt(self, kept: Kept) -> None:
+        """Look after a child that was made elsewhere."""
+        kept.start_time = kernel.start_time_of(kept.pid)
+        self.kept[kept.id] = kept
 
     def born(self, kept: Kept, pid: int, pidfd: int) -> None:
         """Note that the template has forked what was ordered of it."""
@@ -110,8 +142,7 @@ class Nursery:
         """Forget a child that was ordered and will never be. One on its way sees the end of its lifeline."""
         del self.kept[kept.id]
         kept.lifeline.close()
-        if kept.their_end is not None:
-            kept.their_end.close()
+        kept.hand_on()
         self.sweep()  # it may have waited for this
 
     def board(self, kept: Kept) -> View | None:
@@ -128,6 +159,9 @@ class Nursery:
 
         CONT, because a stopped process hears nothing.
         """
+        if kept.is_program:
+            self.programs.stop(kept)
+            return
         kept.lifeline.say("stop")
         if not kept.awaits:
             kernel.send(kept.pid, signal.SIGTERM)
@@ -135,12 +169,16 @@ class Nursery:
 
     def kill(self, kept: Kept) -> None:
         """End it with everything that descends from it."""
-        if not kept.awaits:
+        if kept.is_program:
+            self.programs.end(kept)
+        elif not kept.awaits:
             kernel.kill_tree(kept.pid)
 
     def end(self, kept: Kept) -> None:
         """The same with one that had its time to leave: its board says so to whoever reclaims it."""
-        if not kept.awaits:
+        if kept.is_program:
+            self.programs.end(kept)
+        elif not kept.awaits:
             ending.end(kept.pid, self.board(kept) if kept.is_consumer else None)
 
     def kill_if_overdue(self, kept: Kept) -> bool:
@@ -154,7 +192,7 @@ class Nursery:
 
     def bury(self, kept: Kept) -> Exited:
         """Reap a dead child, and kill and reap what it left behind."""
-        kernel.kill_tree(kept.pid)
+        self.kill(kept)
         result = os.waitid(os.P_PIDFD, kept.pidfd, os.WEXITED)
         if kept.overdue is None and kept.is_consumer and _was_killed(result):
             # Perhaps by its own kernel timer, while this process stood still (consumer/lastresort.py).
@@ -174,31 +212,50 @@ class Nursery:
             return Exited(result.si_status if result else 0, None)
         return Exited(None, _name_of(result.si_status))
 
+    def spare(self, pid: int, *, yes: bool = True) -> None:
+        """Take a child for no orphan: somebody else looks after it, until `yes` is false."""
+        if yes:
+            self._spared.add(pid)
+        else:
+            self._spared.discard(pid)
+
     def sweep(self) -> None:
         """Kill the orphans that dead children left to us, and reap all of them (we are their subreaper).
 
         Not while a template carries out an order: a child that nobody knows may be the one that was ordered.
         """
+        self._strangers = {pid for pid in self._strangers if not _reap(pid)}
         if any(kept.awaits for kept in self.kept.values()):
             return
-        ours = {kept.pid for kept in self.kept.values()} | self._strangers
-        for pid in kernel.children_of(os.getpid()):
-            if pid not in ours:
-                kernel.kill_tree(pid)
+        ours = {kept.pid for kept in self.kept.values()} | self._strangers | self._spared
+        for pid in self._orphans(ours):
+            kernel.kill_tree(pid)
         while True:
-            orphans = [pid for pid in kernel.children_of(os.getpid()) if pid not in ours]
+            orphans = self._orphans(ours)
             if not any(_reap(pid) for pid in orphans):
                 return
+
+    def _orphans(self, ours: set[int]) -> list[int]:
+        """Return who was left to us; what a living program has let go still belongs to it."""
+        strangers = [pid for pid in kernel.children_of(os.getpid()) if pid not in ours]
+        return [pid for pid in strangers if not self.programs.owns(pid)]
 
     def resident_bytes(self, kept: Kept) -> int | None:
         """Return the resident memory of a child."""
         return kernel.resident_bytes_of(kept.pid)
 
 
-def reason_of(exited: Exited, asked: Reason | None, killed: bool) -> Reason:
-    """Return why a child left: what we asked for, what it said, or what its exit tells."""
+def reason_of(exited: Exited, asked: Reason | None, killed: bool, ok_codes: Collection[int] = ()) -> Reason:
+    """Return why a child left: what we asked for, what it said, or what its exit tells.
+
+    `ok_codes`: with which a program has done its work.
+    """
     if killed and asked is not None:
         return asked
+    if ok_codes and asked is None and exited.code in ok_codes:
+        return Reason.EXIT
+    if ok_codes and asked is not None:
+        return asked  # whatever its code: it was told to go
     if exited.code == Exit.CANNOT_IMPORT:
         return Reason.IMPORT_ERROR
     if exited.code == Exit.DISOWNED:

@@ -28,7 +28,7 @@ from procqueue.core.settings.model import DriverSettings, Settings
 from procqueue.core.watch import beat_interval, scheduler_patience
 from procqueue.drivers.contract import MAX_ENTRIES, Complains, Driver
 from procqueue.drivers.opening import open_driver
-from procqueue.process import kernel
+from procqueue.process import kernel, stacks
 from procqueue.process.board import Board
 from procqueue.process.comparison import Comparison
 from procqueue.process.holdup import HoldUp
@@ -36,11 +36,11 @@ from procqueue.process.hosts import Hosts
 from procqueue.process.inbox import read_foreign
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
+from procqueue.process.pools import SCHEDULER
 from procqueue.process.reclaim import Death, Living, board_path, reclaim
 from procqueue.process.spawn import let_signals_in
 from procqueue.process.takeback import TakeBack
 from procqueue.process.undertaker import Undertaker
-from procqueue.process.wishes import SCHEDULER
 
 #: Housekeeping comes round at least so often; a due message is promoted at its moment.
 ROUND = 1.0
@@ -67,7 +67,7 @@ class Scheduler:
         self._boards = boards
         self._lifeline = lifeline
         self._poke = poke
-        self._log = Log("scheduler", settings.logging_level)
+        self._log = Log("scheduler", settings.logging.level)
         self._queues = tuple(dict.fromkeys(q for s in settings.queues.values() for q in (s.name, *s.serves)))
         self._once = {name for name, queue in settings.queues.items() if begins_once(queue)}
         self._living: dict[str, Living] = {}
@@ -95,8 +95,9 @@ class Scheduler:
         wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGTERM, self._stop)
-        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2):
+        for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
             signal.signal(ignored, signal.SIG_IGN)
+        stacks.listen(stacks.open_file(stacks.folder_of(os.path.dirname(self._boards))))
         let_signals_in()
         self._lifeline.say("loaded")
         self._board = Board.create(board_path(self._boards, self._id), (), self._facts())
@@ -242,13 +243,20 @@ class Scheduler:
         """Make one round over all queues; return the seconds until the next."""
         soonest = ROUND
         counts: dict[str, Any] = {}
+        paused: dict[str, Any] = {}
+        oldest: dict[str, float] = {}
         for queue in self._queues:
             with self._apart(queue):
                 soonest = min(soonest, self._keep(driver, queue))
                 found = driver.counts(queue)
                 counts[queue] = {name: getattr(found, name) for name in found.__slots__}
+                if found.waiting:
+                    oldest[queue] = (driver.oldest_ms(queue) or 0) / 1000
+                if pause := driver.paused(queue):
+                    until = None if pause.until_ms is None else pause.until_ms / 1000
+                    paused[queue] = (pause.since_ms / 1000, until)
             self._beat(driver)
-        self._lifeline.say("counts", counts=counts, at=time.time())
+        self._lifeline.say("counts", counts=counts, paused=paused, oldest=oldest, at=time.time())
         self._look_for_complaints(driver)
         if not self._ready:
             self._ready = True

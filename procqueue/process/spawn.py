@@ -35,11 +35,13 @@ def fork_child(
     parent_death: int | None,
     keep: Collection[int] = (),
     descriptors: tuple[int, int] | None = None,
+    output: tuple[int, int] = (1, 2),
 ) -> Born:
     """Fork; the child runs `body(lifeline)` and leaves with what it returns.
 
     `parent_death`: the signal for the child when its parent dies, None for none. `keep`: further
-    descriptors that the child needs. `descriptors`: its limits (soft, hard), None for ours.
+    descriptors that the child needs. `descriptors`: its limits (soft, hard), None for ours. `output`: what it
+    is to have as stdout and stderr.
     Raises OSError where no child can be made (EAGAIN, ENOMEM, EMFILE).
     """
     if (threads := kernel.thread_count()) != 1:
@@ -55,10 +57,11 @@ def fork_child(
             os.close(ours.fileno())  # so that a descriptor is free, whatever the limit
             if descriptors is not None:
                 kernel.limit_descriptors(descriptors)
-            _be_child(body, theirs, parent, parent_death, lambda: _close_all_but(keep))
+            take_output(output)
+            _be_child(body, theirs, parent, parent_death, lambda: close_all_but(keep))
         # In both processes: whoever is first makes the group before anyone may signal it.
         own_group(pid)
-        born = Born(pid, _pidfd_of(pid), ours)
+        born = Born(pid, pidfd_of(pid), ours)
         theirs.close()
         return born
     except OSError:
@@ -70,14 +73,20 @@ def fork_child(
 
 
 def fork_for(
-    master: int, body: Callable[[Lifeline], int], lifeline: Lifeline, *, close: Collection[int]
+    master: int,
+    body: Callable[[Lifeline], int],
+    lifeline: Lifeline,
+    *,
+    close: Collection[int],
+    output: tuple[int, int] = (1, 2),
 ) -> tuple[int, int]:
     """Fork a child for the master, the nearest subreaper above this template; return its pid and pidfd.
 
     A child in between forks it and ends, and is reaped before this returns: then the master is the parent of
     the other. That one runs nothing before the master says "go" on `lifeline`, so that no consumer works of
     which master and scheduler do not know. `close`: what it must not keep of the template's; everything else
-    that is open belongs to the application. Raises OSError where no child can be made.
+    that is open belongs to the application. `output`: what the child is to have as stdout and stderr.
+    Raises OSError where no child can be made.
     """
     read, write = os.pipe2(os.O_CLOEXEC)
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
@@ -85,6 +94,7 @@ def fork_for(
         _flush()
         between = os.fork()
         if between == 0:
+            take_output(output)
             _be_between(body, lifeline, master, (*close, read, write), write)
         os.close(write)
         write = -1
@@ -102,7 +112,7 @@ def fork_for(
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _pidfd_of(pid: int) -> int:
+def pidfd_of(pid: int) -> int:
     """Return the pidfd of a fresh child; one that cannot be watched must not live."""
     try:
         return os.pidfd_open(pid)
@@ -110,6 +120,13 @@ def _pidfd_of(pid: int) -> int:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raise
+
+
+def take_output(output: tuple[int, int]) -> None:
+    """Make these descriptors stdout and stderr."""
+    for number, fd in zip((1, 2), output, strict=True):
+        if fd != number:
+            os.dup2(fd, number)
 
 
 def let_signals_in() -> None:
@@ -155,6 +172,8 @@ def _be_child(
         else:  # an ordered one keeps the handlers that the application has set
             for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGCHLD):
                 signal.signal(signum, signal.SIG_DFL)
+            for signum in (signal.SIGUSR1, signal.SIGUSR2, signal.SIGTTIN, signal.SIGTTOU):
+                signal.signal(signum, signal.SIG_IGN)  # the master's handlers are nothing here
         if parent_death is not None:
             kernel.die_with_parent(parent_death)
         if os.getppid() != parent:
@@ -199,7 +218,8 @@ def _close(fds: Collection[int]) -> None:
             pass  # the application was there before
 
 
-def _close_all_but(keep: set[int]) -> None:
+def close_all_but(keep: set[int]) -> None:
+    """Close every descriptor by number, but these."""
     for name in os.listdir("/proc/self/fd"):
         fd = int(name)
         if fd not in keep:

@@ -11,13 +11,14 @@ import gc
 import os
 import select
 import signal
-from collections.abc import Sequence
+import time
 from typing import Any
 
 from procqueue.core.exits import Exit
-from procqueue.core.settings.model import Settings
-from procqueue.process import kernel, leftovers
-from procqueue.process.application import import_application
+from procqueue.core.settings.model import QueueSettings, Settings
+from procqueue.process import kernel, leftovers, stacks
+from procqueue.process.application import become_what_is_asked, import_application, modules_of
+from procqueue.process.code import told_of_code
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.consumer.main import Consumer, Identity
 from procqueue.process.lifeline import Lifeline, from_descriptor
@@ -28,13 +29,14 @@ from procqueue.process.spawn import fork_for, let_signals_in
 class Template:
     """One template process. `run` is its whole life.
 
+    `queue`: one of those that it forks for; all of them import the same, in the same environment.
     `insists`: it is used whatever its import leaves behind (preload = true).
     """
 
     def __init__(
         self,
         settings: Settings,
-        modules: Sequence[str],
+        queue: QueueSettings,
         boards: str,
         lifeline: Lifeline,
         poke: int,
@@ -43,33 +45,40 @@ class Template:
         insists: bool = False,
     ) -> None:
         self._settings = settings
-        self._modules = modules
+        self._queue = queue
         self._boards = boards
         self._lifeline = lifeline
         self._poke = poke
         self._burst = burst
         self._insists = insists
-        self._log = Log("template", settings.logging_level)
+        self._log = Log("template", settings.logging.level)
         self._master = os.getppid()
+        self._stacks = -1
         self._collects = True  # the application wants the garbage collector
 
     def run(self) -> int:
         """Import, count, and fork whom the master orders; return the exit code."""
+        self._stacks = stacks.open_file(stacks.folder_of(os.path.dirname(self._boards)))
         before = leftovers.open_files()
         self._catch_signals()
-        for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGPIPE):
             signal.signal(ignored, signal.SIG_IGN)
+        stacks.listen(self._stacks)
         # What the import lets go shall stay below us, where it is counted.
         kernel.become_subreaper()
         let_signals_in()
-        pid = os.getpid()
-        if not import_application(self._settings.path, self._modules, self._lifeline, self._log):
+        pid, began = os.getpid(), time.time_ns()
+        if not become_what_is_asked(self._queue, self._lifeline):
+            return Exit.CANNOT_IMPORT
+        modules = modules_of(self._settings, self._queue)
+        if not import_application(self._settings.path, modules, self._lifeline, self._log):
             return Exit.CANNOT_IMPORT
         if os.getpid() != pid:
             os._exit(0)  # the import forked, and its child has come back here: it is no template
         self._lifeline.say("loaded")
         self._settle_down()
         self._lifeline.say("ready", left=leftovers.left_behind(before))
+        told_of_code(self._lifeline, self._settings.root, began)
         return self._serve()
 
     def _catch_signals(self) -> None:
@@ -101,7 +110,7 @@ class Template:
         poll.register(self._lifeline.fileno(), select.POLLIN)
         while not self._lifeline.ended:
             poll.poll()
-            for message in self._lifeline.hear(most_fds=1):
+            for message in self._lifeline.hear(most_fds=3):
                 match message["say"]:
                     case "stop":
                         return Exit.OK
@@ -113,6 +122,7 @@ class Template:
         """Carry out one order, and say how it went."""
         consumer = order["consumer"]
         lifeline = from_descriptor(order["fds"][0])
+        output = order["fds"][1:]  # its own stdout and stderr; none: it prints where we do
         try:
             if not self._insists and (found := leftovers.threads()):
                 self._lifeline.say("unfit", consumer=consumer, left=found)
@@ -120,9 +130,9 @@ class Template:
             identity = Identity(
                 consumer, order["host"], order["pool"], order["index"], order["generation"]
             )  # fmt: skip
-            ours = (self._lifeline.fileno(),)
             pid, pidfd = fork_for(
-                self._master, lambda end: self._live(identity, end), lifeline, close=ours
+                self._master, lambda end: self._live(identity, end), lifeline,
+                close=(self._lifeline.fileno(), self._stacks, *output), output=(*output, 1, 2)[:2],
             )  # fmt: skip
             self._lifeline.say("born", consumer=consumer, pid=pid, fds=(pidfd,))
             os.close(pidfd)
@@ -130,6 +140,8 @@ class Template:
             self._lifeline.say("unborn", consumer=consumer, error=error.strerror or str(error))
         finally:
             lifeline.close()
+            for fd in output:
+                os.close(fd)
 
     def _live(self, identity: Identity, lifeline: Lifeline) -> int:
         """Be the consumer."""
@@ -137,5 +149,6 @@ class Template:
             gc.disable()
         queue = self._settings.queues[identity.pool]
         return Consumer(
-            self._settings, queue, identity, self._boards, lifeline, self._poke, self._burst, preloaded=True
-        ).run()
+            self._settings, queue, identity, self._boards, lifeline, self._poke, self._burst,
+            paused=lifeline.first["paused"], preloaded=True,
+        ).run()  # fmt: skip

@@ -14,28 +14,27 @@ from typing import Any, Protocol
 from procqueue.core import events
 from procqueue.core.book import Book
 from procqueue.core.events import Child, Reason
-from procqueue.core.plan import Phase, Wanted
-from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.units import format_seconds
+from procqueue.core.wanted import Phase
+from procqueue.process.intent import Intent
 from procqueue.process.news import News
 from procqueue.process.nursery import Exited, Kept, Nursery
+from procqueue.process.output import Output
+from procqueue.process.pools import TEMPLATE, queues_by_template
+from procqueue.process.reloads import Reloads
 from procqueue.process.statedir import StateDir
-from procqueue.process.wishes import TEMPLATE, queues_by_template
 
 
 class Master(Protocol):
     """What the templates need of their master."""
 
-    settings: Settings
-    queues: dict[str, QueueSettings]
-    phase: Phase
+    intent: Intent
+    reloads: Reloads
+    output: Output
     book: Book
     news: News
     nursery: Nursery
     state: StateDir
-
-    def wanted(self) -> Wanted:
-        """Return what the configuration and the control verbs want."""
 
     def note(self, event: events.Event) -> None:
         """Let the book know what happened."""
@@ -76,7 +75,11 @@ class Templates:
         self._orders.pop(template.id, None)
         for kept in [kept for kept in self._master.nursery.kept.values() if kept.awaits == template.id]:
             self._void(kept)
-        if reason not in events.UNCAUSED or child.ready is not None or self._master.phase is not Phase.RUN:
+        if (
+            reason not in events.UNCAUSED
+            or child.ready is not None
+            or self._master.intent.phase is not Phase.RUN
+        ):
             return
         if child.loaded:
             self._unfit(
@@ -87,7 +90,9 @@ class Templates:
 
     def queues_of(self, template: Kept) -> list[str]:
         """Return the queues whose consumers it forks."""
-        return queues_by_template(self._master.settings, self._master.queues).get(template.pool, [])
+        return queues_by_template(self._master.intent.settings, self._master.intent.queues).get(
+            template.pool, []
+        )
 
     def _hear(self, template: Kept, message: dict[str, Any]) -> None:
         master = self._master
@@ -98,8 +103,12 @@ class Templates:
                 if message["left"]:
                     self._unfit(template, f"its import leaves behind: {_list(message['left'])}")
                 master.note(events.Ready(template.id, time.monotonic()))
+                generation = master.book.children[template.id].generation
                 for queue in self.queues_of(template):
-                    master.news.solved(queue)
+                    if master.intent.generation_of(queue)[0] == generation:
+                        master.news.solved(queue)
+            case "code":
+                master.reloads.hear(template, message)
             case "import_error":
                 template.error = message["error"]
                 self._fails(template, message["error"])
@@ -129,13 +138,11 @@ class Templates:
         kept = orders[0]
         child = self._master.book.children[kept.id]
         template = self._master.nursery.kept[kept.awaits]
-        assert kept.their_end is not None
         template.lifeline.say(
             "fork", consumer=kept.id, host=self._master.state.host, pool=kept.pool, index=kept.index,
-            generation=child.generation, fds=(kept.their_end.fileno(),),
+            generation=child.generation, fds=kept.theirs,
         )  # fmt: skip
-        kept.their_end.close()
-        kept.their_end = None
+        kept.hand_on()
 
     def _born(self, kept: Kept, message: dict[str, Any]) -> None:
         master = self._master
@@ -146,7 +153,8 @@ class Templates:
         master.nursery.born(kept, message["pid"], message["fds"].pop())
         master.note(events.Born(kept.id, time.monotonic()))
         master.watch(kept)
-        kept.lifeline.say("go")  # only now: master and scheduler know of it
+        # Only now: master and scheduler know of it. And it knows what is paused before it takes anything.
+        kept.lifeline.say("go", paused=sorted(master.intent.wishes.paused))
         child = master.book.children[kept.id]
         if child.killed:
             master.nursery.kill(kept)
@@ -155,6 +163,7 @@ class Templates:
 
     def _void(self, kept: Kept) -> None:
         self._master.nursery.unborn(kept)
+        self._master.output.forget(kept.id)
         self._master.note(events.Unborn(kept.id))
 
     def _unfit(self, template: Kept, why: str) -> None:
@@ -163,7 +172,7 @@ class Templates:
         generation = master.book.children[template.id].generation
         master.note(events.Unfit(template.pool, generation))
         queues = self.queues_of(template)
-        insist = [name for name in queues if master.queues[name].preload == "always"]
+        insist = [name for name in queues if master.intent.queues[name].preload == "always"]
         others = [name for name in queues if name not in insist]
         if insist:
             master.news.note(insist, f"preload = true, so all consumers share what they should not: {why}")
@@ -177,7 +186,7 @@ class Templates:
 
     def _why(self, template: Kept, reason: Reason, exited: Exited) -> str:
         if reason is Reason.START_TIMEOUT:
-            pool = next(p for p in self._master.wanted().pools if p.name == template.pool)
+            pool = next(p for p in self._master.intent.wanted().pools if p.name == template.pool)
             return f"it was not imported within start_timeout = {format_seconds(pool.start_timeout)}"
         return f"it died: {exited.words()}"
 

@@ -67,7 +67,7 @@ class Stint:
         if driver.promote(queue).moved:
             return True
         counts = driver.counts(queue)
-        if counts.waiting or counts.inbox:
+        if (counts.waiting and not driver.paused(queue)) or counts.inbox:
             return True
         # A predecessor that is finishing, or one that died and is not reclaimed yet.
         others = (n for n in driver.consumers(queue, self._host) if split_name(n)[0] != self._consumer)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from procqueue.core.errors import DriverUnavailable, Gone, Unknown
@@ -21,6 +21,7 @@ from procqueue.drivers.contract import Driver
 from procqueue.process.board import SLOTS, Board
 from procqueue.process.consumer.settle import Ledger
 from procqueue.process.consumer.standing import Standing
+from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.log import Log
 
 #: A consumer holds no more than it handles in so many seconds.
@@ -77,6 +78,7 @@ class Intake:
         ledger: Ledger,
         expect: Callable[[Held], None],
         rest: Callable[[], None],
+        interrupts: Interrupts,
         poke: int,
         log: Log,
     ) -> None:
@@ -87,6 +89,7 @@ class Intake:
         self._ledger = ledger
         self._expect = expect  # writes the verdicts of what may end a run, before the claim says RUNNING
         self._rest = rest  # calls off what `expect` has set up, before the driver is called
+        self._interrupts = interrupts  # knows what is paused here
         self._poke_fd = poke
         self._poked = 0.0
         self._log = log
@@ -102,6 +105,10 @@ class Intake:
         """
         while True:
             while self._held:
+                if self._interrupts.paused:
+                    self.give_back(self._interrupts.paused)
+                    if not self._held:
+                        break
                 held = self._held.popleft()
                 self._expect(held)
                 if self._board.claim(held.queue, held.slot, held.reservation.ticket):
@@ -118,15 +125,19 @@ class Intake:
         for queue in self._ledger.queues():
             self._turn(queue, 0)
 
-    def give_back(self) -> None:
-        """Return what is held and not begun to the head, uncharged."""
+    def give_back(self, queues: Collection[str] | None = None) -> None:
+        """Return what is held and not begun to the head, uncharged: all, or the messages of `queues`."""
+        kept: deque[Held] = deque()
         while self._held:
             held = self._held.pop()
             one = held.reservation
-            if self._board.drop(held.queue, held.slot, one.ticket):
+            if queues is not None and (one.queue not in queues or one.is_notice):
+                kept.appendleft(held)
+            elif self._board.drop(held.queue, held.slot, one.ticket):
                 self._ledger.add(one.queue, Settlement(one.id, one.ticket, UNTOUCHED))
             else:
                 self._doubts[one.queue].passed.add(one.ticket)
+        self._held = kept
 
     def write_off(self) -> None:
         """Hand in what a queue still takes, and give up the rest: the store has forgotten whose it was.
@@ -159,7 +170,9 @@ class Intake:
     def _turn(self, queue: str, take: int) -> bool:
         settlements = self._ledger.of(queue)
         try:
-            turn = self._driver.turn(queue, self._standing.name, settlements, take)
+            turn = self._driver.turn(
+                queue, self._standing.name, settlements, take, notices_only=queue in self._interrupts.paused
+            )
         except (Gone, Unknown):
             raise
         except DriverUnavailable:

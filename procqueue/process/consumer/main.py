@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
@@ -22,9 +22,10 @@ from procqueue.core.exits import Exit
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.drivers.contract import Driver
 from procqueue.drivers.opening import open_driver
-from procqueue.process import kernel
-from procqueue.process.application import import_application, modules_of
+from procqueue.process import kernel, stacks
+from procqueue.process.application import become_what_is_asked, import_application, modules_of
 from procqueue.process.board import Board, Doing
+from procqueue.process.code import told_of_code
 from procqueue.process.consumer.burst import Burst, Stint
 from procqueue.process.consumer.intake import Intake
 from procqueue.process.consumer.lastresort import LastResort
@@ -61,7 +62,8 @@ class Identity:
 class Consumer:
     """One consumer process. `run` is its whole life.
 
-    `preloaded`: the template that forked it has imported the application.
+    `preloaded`: the template that forked it has imported the application. `paused`: queues of which this
+    host takes no messages at present.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Consumer:
         poke: int,
         burst: Burst | None = None,
         *,
+        paused: Collection[str] = (),
         preloaded: bool = False,
     ) -> None:
         self._settings = settings
@@ -83,9 +86,9 @@ class Consumer:
         self._lifeline = lifeline
         self._poke = poke
         self._preloaded = preloaded
-        self._log = Log(f"{identity.pool}:{identity.index}", settings.logging_level)
+        self._log = Log(f"{identity.pool}:{identity.index}", settings.logging.level)
         self._last_resort = LastResort()
-        self._interrupts = Interrupts(lifeline, self._be_orphan)
+        self._interrupts = Interrupts(lifeline, self._be_orphan, paused)
         self._board: Board | None = None
         self._ledger = Ledger()
         self._limits = Limits(queue, random.random())
@@ -102,7 +105,9 @@ class Consumer:
         # Until it is registered it owns nothing: TERM ends even an import that hangs.
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda _signum, _frame: os._exit(0))
+        stacks.listen(stacks.open_file(stacks.folder_of(os.path.dirname(self._boards))))
         kernel.become_subreaper()
+        began = time.time_ns()
         if not self._preloaded and not self._load():
             return Exit.CANNOT_IMPORT
         let_signals_in()
@@ -129,11 +134,13 @@ class Consumer:
         )  # fmt: skip
         self._intake = Intake(
             driver, self._standing, self._queue.serves, board, self._ledger, self._executor.expect,
-            self._last_resort.rest, self._poke, self._log,
+            self._last_resort.rest, self._interrupts, self._poke, self._log,
         )  # fmt: skip
         try:
             if self._patiently(self._register) is not None:
                 self._lifeline.say("ready")
+                if not self._preloaded:
+                    told_of_code(self._lifeline, self._settings.root, began)
                 self._work(driver, board)
                 self._leave()
             return Exit.OK
@@ -150,6 +157,8 @@ class Consumer:
     def _load(self) -> bool:
         self._interrupts.ignore_others()
         let_signals_in()
+        if not become_what_is_asked(self._queue, self._lifeline):
+            return False
         modules = modules_of(self._settings, self._queue)
         return import_application(self._settings.path, modules, self._lifeline, self._log)
 
@@ -203,7 +212,8 @@ class Consumer:
                 self._interrupts.stopping = True
         else:
             also = self._interrupts.descriptors()
-            self._patiently(lambda: driver.wait(self._queue.serves, seconds, also))
+            open_queues = [name for name in self._queue.serves if name not in self._interrupts.paused]
+            self._patiently(lambda: driver.wait(open_queues, seconds, also))
             self._interrupts.clear()
             self._mind_limits()
 

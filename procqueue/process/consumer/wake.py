@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import select
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from types import FrameType
 
 from procqueue.process.lifeline import Lifeline
@@ -14,12 +14,16 @@ from procqueue.process.lifeline import Lifeline
 class Interrupts:
     """What may end a wait. TERM or INT from anyone, and the master's end, set `stopping` (S8, S11).
 
+    `paused`: the queues of which no message is to be taken here; what the master says later changes it.
     `orphaned` is called when the master's end is heard, perhaps more than once, perhaps in a signal handler.
     """
 
-    def __init__(self, lifeline: Lifeline, orphaned: Callable[[], None]) -> None:
+    def __init__(
+        self, lifeline: Lifeline, orphaned: Callable[[], None], paused: Collection[str] = ()
+    ) -> None:
         self.lifeline = lifeline
         self.stopping = False
+        self.paused = frozenset(paused)
         self._master = os.getppid()
         self._orphaned = orphaned
         self._read, self._write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -36,7 +40,7 @@ class Interrupts:
 
     def ignore_others(self) -> None:
         """Ignore what a terminal or an operator may send to everyone."""
-        for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGPIPE):
+        for ignored in (signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGPIPE):
             signal.signal(ignored, signal.SIG_IGN)
 
     def descriptors(self) -> list[int]:
@@ -54,8 +58,13 @@ class Interrupts:
     def hear(self) -> None:
         """Take in what the master says; called after each message too, for user code may eat a signal."""
         if self._poll.poll(0):
-            said = [message["say"] for message in self.lifeline.hear()]
-            if "stop" in said or self.lifeline.ended:
+            for message in self.lifeline.hear():
+                match message["say"]:
+                    case "stop":
+                        self.stopping = True
+                    case "paused":
+                        self.paused = frozenset(message["queues"])
+            if self.lifeline.ended:
                 self.stopping = True
             if self.lifeline.ended:
                 self._orphaned()
