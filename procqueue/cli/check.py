@@ -13,7 +13,7 @@ from procqueue.core.errors import ConfigError, DriverError, Problem
 from procqueue.core.exits import Exit
 
 if TYPE_CHECKING:
-    from procqueue.core.settings.model import Settings
+    from procqueue.core.settings.model import QueueSettings, Settings
 
 
 @verb
@@ -88,7 +88,7 @@ def _try_connect(settings: Settings, problems: list[Problem]) -> Exit | None:
     from procqueue.core.settings.urls import masked
     from procqueue.drivers.opening import open_driver
 
-    if settings.driver.scheme == "sync":
+    if settings.driver.scheme == "sync" or not settings.needs_driver:
         return None
     try:
         driver = open_driver(settings.driver)
@@ -106,14 +106,20 @@ def _try_connect(settings: Settings, problems: list[Problem]) -> Exit | None:
 def _summary(settings: Settings) -> list[str]:
     from procqueue.core.settings.urls import masked
 
-    queues = [
-        f"{name} × {queue.processes}" if queue.enabled else f"{name} (disabled)"
-        for name, queue in settings.queues.items()
-    ]
-    return [
-        f"ok: {settings.file}",
-        f"  queues   {', '.join(queues)}",
-        f"  driver   {masked(settings.driver.url)}",
-        f"  app      {', '.join(settings.app) or '-'}",
-        f"  state    {settings.master.state_dir}",
-    ]
+    lines = [f"ok: {settings.file}"]
+    if settings.queues:
+        queues = [_counted(name, queue.enabled, _consumers(queue)) for name, queue in settings.queues.items()]
+        lines += [f"  queues   {', '.join(queues)}", f"  driver   {masked(settings.driver.url)}"]
+        lines += [f"  app      {', '.join(settings.app) or '-'}"]
+    if settings.programs:
+        programs = [_counted(name, one.enabled, str(one.count)) for name, one in settings.programs.items()]
+        lines += [f"  programs {', '.join(programs)}"]
+    return [*lines, f"  state    {settings.master.state_dir}"]
+
+
+def _counted(name: str, enabled: bool, count: str) -> str:
+    return f"{name} × {count}" if enabled else f"{name} (disabled)"
+
+
+def _consumers(queue: QueueSettings) -> str:
+    return f"{queue.scale.min}–{queue.scale.max}" if queue.scale else str(queue.processes)

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from procqueue.cli.failures import Refusal, usage
 from procqueue.core.settings.wrong import LATER, nearest
 
-_RESTART = "procqueue stop, then procqueue start, applies changes"
+_RELOAD = "procqueue reload applies what differs; reload --plan shows it"
+_RESTART = "procqueue restart replaces the processes, without a gap"
 _RETRY = "procqueue retry QUEUE runs failed messages again"
 _START = "procqueue start runs all consumers, procqueue work QUEUE one in the foreground"
 _FORGET = "procqueue forget QUEUE --all --yes, or procqueue clear QUEUE --state S --yes"
@@ -15,10 +16,11 @@ _FAILED = "procqueue messages QUEUE --state failed lists them"
 
 #: What other tools call what is here under another name.
 ELSEWHERE = {
-    "update": _RESTART, "reread": _RESTART, "avail": "procqueue check shows what the file says",
-    "add": _RESTART, "remove": _RESTART,
-    "tail": "procqueue start prints all lines on its stdout: look where that goes",
-    "maintail": "procqueue start prints all lines on its stdout: look where that goes",
+    "update": _RELOAD, "reread": "procqueue reload --plan shows what differs",
+    "avail": "procqueue check shows what the file says",
+    "add": _RELOAD, "remove": _RELOAD,
+    "tail": "procqueue logs NAME -f follows the lines of one",
+    "maintail": "procqueue logs -f shows the lines of all processes",
     "shutdown": "procqueue stop ends everything", "quit": "procqueue stop ends everything",
     "kill": "procqueue stop --now ends everything at once", "down": "procqueue stop ends everything",
     "pid": "procqueue status shows the pids, procqueue status --json for scripts",
@@ -31,6 +33,7 @@ ELSEWHERE = {
     "queue:flush": _FORGET, "queue:clear": _FORGET, "queue:reload": _RETRY,
     "queue:info": "procqueue queues shows the counts", "queue:monitor": "procqueue queues shows the counts",
     "queue:table": "nothing has to be prepared: the driver makes what it needs",
+    "suspend": "procqueue pause QUEUE",
     "failed": _FAILED, "requeue": _RETRY, "purge": _FORGET, "flush": _FORGET, "empty": _FORGET,
     "delete": "procqueue forget QUEUE ID…", "peek": "procqueue messages QUEUE lists them",
     "inspect": "procqueue status shows what runs, procqueue messages QUEUE what is stored",
@@ -43,21 +46,15 @@ ELSEWHERE = {
 
 #: Verbs that this version does not have yet, and what does the work until then.
 LATER_VERBS = {
-    "restart": _RESTART, "reload": _RESTART, "scale": f"change processes in the file; {_RESTART}",
-    "logs": "procqueue start prints all lines on its stdout: look where that goes",
-    "top": "procqueue status shows the same once; watch procqueue status repeats it",
-    "health": "procqueue status exits with 0, 3 (no master) or 4 (degraded)",
-    "config": "procqueue check shows a summary",
-    "pause": "procqueue stop stops the consumers", "resume": "procqueue start starts the consumers",
-    "suspend": "procqueue stop stops the consumers", "gate": "let the producers stop",
+    "gate": "let the producers stop",
     "drain": "procqueue work QUEUE --burst empties a queue",
     "cancel": "procqueue forget QUEUE ID removes a message that does not run yet",
-    "message": "procqueue messages QUEUE lists them", "signal": "kill -SIGNAL PID; status shows the pids",
-    "stacks": "py-spy dump --pid PID shows one", "init": "procqueue demo shows a file at its end",
+    "message": "procqueue messages QUEUE lists them",
     "web": "procqueue status --json is what a page would show",
     "doctor": "procqueue check --connect --import", "backup": "copy the store with its own tools",
     "bench": "scripts/bench in the repository", "export": "procqueue messages QUEUE --json",
-    "import": "procqueue push --json - takes JSON lines", "daemon": "run procqueue start under systemd",
+    "import": "procqueue push --json - takes JSON lines",
+    "daemon": "procqueue start --daemon goes to the background",
 }  # fmt: skip
 
 

@@ -8,7 +8,8 @@ import click
 
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
-from procqueue.cli.output import print_json, show, table
+from procqueue.cli.output import plain, print_json, show, table
+from procqueue.cli.pause import document, words
 from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
 from procqueue.core.units import format_seconds
@@ -38,6 +39,9 @@ def queues(where: Where, names: tuple[str, ...]) -> Exit:
     ]
     for line in table(head, rows, right=head[1:]):
         show(line)
+    for name, queue in found.items():
+        if queue["paused"]:
+            show(f"{plain(name)}: paused {words(queue['paused'])}")
     return Exit.OK
 
 
@@ -48,7 +52,7 @@ def _queue(driver: Driver, name: str) -> dict[str, Any]:
         "counts": {count: getattr(counts, count) for count in _COUNTS},
         "oldest": None if oldest_ms is None else oldest_ms / 1000,
         "gate": "open",
-        "paused": False,
+        "paused": document(driver.paused(name)),
     }
 
 

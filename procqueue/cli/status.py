@@ -14,6 +14,7 @@ from procqueue.core.exits import Exit
 from procqueue.process.ask import ask
 
 #: A queue in one of these states is as it was asked to be.
+_WELL = {"running", "exited", "stopped", "disabled"}
 _HEALTHY = {"ok", "paused", "draining", "disabled", "stopped"}
 
 
@@ -50,5 +51,6 @@ def _health(document: dict[str, Any]) -> Exit:
         document["master"]["state"] in ("running", "reloading")
         and not document["problems"]
         and all(queue["state"] in _HEALTHY for queue in document["queues"].values())
+        and all(program["state"] in _WELL for program in document["processes"].values())
     )
     return Exit.OK if healthy else Exit.DEGRADED

@@ -11,7 +11,7 @@ from procqueue.core.units import format_bytes, format_seconds
 
 _MOODS = {
     "ok": "good", "running": "good", "starting": "odd", "stopping": "odd", "reloading": "odd",
-    "paused": "odd",    "degraded": "bad", "backing-off": "bad", "stopped-by-signal": "bad",
+    "paused": "odd",    "degraded": "bad", "fatal": "bad", "backing-off": "bad", "stopped-by-signal": "bad",
 }  # fmt: skip
 _COUNTS = ("waiting", "delayed", "reserved", "failed", "timeout")
 _HEAD = ("NAME", "PID", "STATE", "UP", "HANDLED", "RSS", "RESTARTS")
@@ -29,6 +29,7 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
     for name, queue in document["queues"].items():
         yield ""
         yield from _queue(name, queue)
+    yield from _programs(document["processes"])
     if notes := document.get("notes"):  # a master of an older version has none
         yield ""
         for note in notes:
@@ -52,7 +53,7 @@ def _master(master: dict[str, Any], scheduler: dict[str, Any], repairs: dict[str
         yield from _wrapped(text, "")
     if text := _repairs(dict(repairs)):
         yield from _wrapped(text, "")
-    if scheduler["state"] != "ready":
+    if scheduler["state"] not in ("ready", "not needed"):
         yield f"scheduler {_state(scheduler['state'])}"
 
 
@@ -65,6 +66,11 @@ def _repairs(repairs: dict[str, Any]) -> str:
 
 def _queue(name: str, queue: dict[str, Any]) -> Iterator[str]:
     yield f"{plain(name)}  {_state(queue['state'])}  {queue['ready']}/{queue['wanted']} ready"
+    if paused := queue.get("paused"):
+        until = f" until {paused['until']}" if paused["until"] else ""
+        yield from _wrapped(f"paused {paused['where']} since {paused['since']}{until}", _INDENT)
+    if (scale := queue.get("scale")) and scale["why"]:
+        yield from _wrapped(scale["why"], _INDENT)
     counts = queue["counts"]
     shown = [*_COUNTS, *(("inbox",) if counts.get("inbox") else ())]
     yield _INDENT + "  ".join(f"{word} {_count(counts.get(word))}" for word in shown)
@@ -75,7 +81,28 @@ def _queue(name: str, queue: dict[str, Any]) -> Iterator[str]:
     )
     yield _INDENT + head
     for line, one in zip(rows, queue["consumers"], strict=True):
-        yield from _consumer(_INDENT + line, one)
+        runs = [f"{plain(run['task'])} {_span(run['seconds'])}" for run in one["running"]]
+        yield from _child(_INDENT + line, one, runs)
+
+
+def _programs(programs: dict[str, Any]) -> Iterator[str]:
+    members = [one for program in programs.values() for one in program["members"]]
+    if not members:
+        return
+    wanted = sum(program["wanted"] for program in programs.values())
+    yield ""
+    yield f"programs  {sum(program['ready'] for program in programs.values())}/{wanted} running"
+    rows = [
+        (
+            one["name"], one["pid"] or "-", one["state"], _span(one["uptime"]) if one["pid"] else "-",
+            format_bytes(one["rss"]) if one["rss"] else "-", one["restarts"],
+        )
+        for one in members
+    ]  # fmt: skip
+    head, *made = table([word for word in _HEAD if word != "HANDLED"], rows, right=("PID", "UP", "RSS"))
+    yield _INDENT + head
+    for line, one in zip(made, members, strict=True):
+        yield from _child(_INDENT + line, one, [plain(one["says"])] if one["says"] else [])
 
 
 def _row(one: dict[str, Any]) -> tuple[object, ...]:
@@ -85,12 +112,11 @@ def _row(one: dict[str, Any]) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _consumer(line: str, one: dict[str, Any]) -> Iterator[str]:
-    """Yield the consumer's line, and what it does or why it does not, beside it if that fits, else below."""
-    notes = [f"{plain(run['task'])} {_span(run['seconds'])}" for run in one["running"]]
+def _child(line: str, one: dict[str, Any], notes: list[str]) -> Iterator[str]:
+    """Yield the line, and what the child does (`notes`) or why it does not; beside it if that fits."""
     if one["why"]:
         notes.append(one["why"])
-    elif not one["running"] and one["last_exit"]:
+    elif not notes and one["last_exit"]:
         notes.append(_last_exit(one["last_exit"]))
     if one["next_try"]:
         notes.append(f"next try in {_span(one['next_try'])}")

@@ -1,45 +1,46 @@
-"""`procqueue stop`: asks the master to stop, and waits until it has."""
+"""`procqueue stop`: asks the master to stop, or to stop what is named, and waits until it has."""
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import Any
 
 import click
 
-from procqueue.cli.failures import usage
+from procqueue.cli.asking import request_patiently, status_of
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, say, show
 from procqueue.core.exits import Exit
 from procqueue.process import lock
-from procqueue.process.ask import NoMaster, ask
 
-#: Who waits longer than this is told for what, and again so often.
-_SAY_AFTER = 2.0
-_SAY_EVERY = 10.0
 #: After its answer the master has only its lock to give back.
 _LAST_STEP = 2.0
 
 
 @verb
 @click.option("--now", is_flag=True, help="Do not wait for what runs: kill it. Its messages are run again.")
-@click.argument("names", nargs=-1, metavar="")
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 def stop(where: Where, now: bool, names: tuple[str, ...]) -> Exit:
-    """Stop the running master.
+    """Stop the running master, or only NAME: a queue, a program, a copy (NAME:INDEX), a group, a pattern.
 
     What runs is finished, for as long as grace says; then it is killed, and its messages are run again later.
+    What is stopped by name stays so, over reload and the next start, until procqueue start NAME.
     """
-    if names:
-        hint = "take enabled = false or processes = 0 for that queue into the file, then stop and start"
-        raise usage("stop NAME is not available in this version: stop without names stops the whole", hint)
     state_dir = where.running()
-    answer = _ask_patiently(state_dir, now)
-    _wait_for_lock(state_dir)
+    answer = request_patiently(
+        state_dir, "stop", lambda: _say_what_runs(state_dir, names), now=now, names=list(names)
+    )
+    if not names:
+        _wait_for_lock(state_dir)
     if where.json:
         print_json(answer)
         return Exit.OK
-    show("stopped: " + (", ".join(answer["stopped"]) or "nothing was running"))
+    already = set(answer.get("already", ()))
+    stopped = [name for name in answer["stopped"] if name not in already]
+    if stopped or not already:
+        show("stopped: " + (", ".join(stopped) or "nothing was running"))
+    if already:
+        show("stopped already: " + ", ".join(sorted(already)))
     if answer["killed"]:
         show("killed, because they did not end in time: " if not now else "killed: ")
         for name in answer["killed"]:
@@ -47,45 +48,28 @@ def stop(where: Where, now: bool, names: tuple[str, ...]) -> Exit:
     return Exit.OK
 
 
-def _ask_patiently(state_dir: str, now: bool) -> dict[str, Any]:
-    """Return the master's answer; say what it waits for when that takes long."""
-    answers: list[dict[str, Any] | Exception] = []
-
-    def wait() -> None:
-        try:
-            answers.append(ask(state_dir, "stop", patience=None, now=now))
-        except Exception as error:
-            answers.append(error)
-
-    # A thread of its own, so that Ctrl-C and the hint find this one at leisure.
-    waiting = threading.Thread(target=wait, daemon=True)
-    waiting.start()
-    patience = _SAY_AFTER
-    while waiting.is_alive():
-        waiting.join(patience)
-        if waiting.is_alive():
-            _say_what_runs(state_dir)
-            patience = _SAY_EVERY
-    answer = answers[0]
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-def _say_what_runs(state_dir: str) -> None:
-    try:
-        status = ask(state_dir, "status")
-    except (NoMaster, TimeoutError):
+def _say_what_runs(state_dir: str, names: tuple[str, ...]) -> None:
+    status = status_of(state_dir)
+    if status is None:
         return
-    consumers = [one for queue in status["queues"].values() for one in queue["consumers"]]
-    busy = [(one["name"], run) for one in consumers for run in one["running"]]
+    members = [
+        one
+        for kind, of in (("queues", "consumers"), ("processes", "members"))
+        for one in _members(status, kind, of)
+    ]
+    consumers = [one for one in members if not names or one["state"] == "stopping"]
+    busy = [(one["name"], run) for one in consumers for run in one.get("running", ())]
     if not consumers:
-        say("all consumers have left; waiting for the scheduler to settle the rest")
+        say("all have left; waiting for the scheduler to settle the rest")
         return
-    number = "1 consumer" if len(consumers) == 1 else f"{len(consumers)} consumers"
+    number = "1 process" if len(consumers) == 1 else f"{len(consumers)} processes"
     say(f"still waiting for {number}; procqueue stop --now, in another terminal, kills what runs")
     for name, run in busy[:10]:
         say(f"  {plain(name)} runs {plain(run['task'])} for {run['seconds']:.0f} s ({plain(run['id'])})")
+
+
+def _members(status: dict[str, Any], kind: str, of: str) -> list[dict[str, Any]]:
+    return [one for table in status[kind].values() for one in table[of] if one["pid"]]
 
 
 def _wait_for_lock(state_dir: str) -> None:

@@ -41,6 +41,8 @@ def opened(where: Where) -> Iterator[Store]:
     settings = settings_or_none(where)
     if settings is None:
         store = Store(open_store(_driver_of_url(os.environ["PROCQUEUE_URL"])), None)
+    elif not settings.needs_driver:
+        raise usage(f"{settings.file} has no queue, so nothing is stored", "add one: [queues.NAME]")
     else:
         host_timeout = settings.master.host_timeout
         store = Store(open_store(settings.driver), tuple(settings.queues), host_timeout)

@@ -9,6 +9,7 @@ import click
 
 from procqueue.cli.failures import no_such_queue, usage
 from procqueue.cli.foreground import in_foreground
+from procqueue.cli.not_yet import refuse_what_is_not_run
 from procqueue.cli.options import Where, verb
 from procqueue.core.errors import ConfigError
 from procqueue.core.units import seconds
@@ -31,6 +32,7 @@ def work(where: Where, queues: tuple[str, ...], once: bool, burst: bool, wait: s
     """
     asked = _burst(once, burst, wait)
     settings = where.settings()
+    refuse_what_is_not_run(settings)
     if problem := settings.nothing_to_run():
         raise ConfigError([problem])
     for name in queues:
@@ -47,7 +49,13 @@ def _serve(settings: Settings, queues: tuple[str, ...], burst: Burst | None) -> 
     narrowed = {first.name: first, **{name: settings.queues[name] for name in queues[1:]}}
     folder = works.folder_of_work(settings.master.state_dir)
     try:
-        return serve(replace(settings, queues=narrowed), {first.name: first}, folder, burst)
+        return serve(
+            replace(settings, queues=narrowed, programs={}, groups={}),
+            folder,
+            (first.name,),
+            burst,
+            captures=False,
+        )
     finally:
         works.remove(folder)
 

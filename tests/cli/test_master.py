@@ -128,7 +128,7 @@ def test_stop_says_what_it_waits_for(place: Place) -> None:
     place.let_go()
     out, _ = stop.communicate(timeout=PATIENCE)
 
-    assert b"1 consumer" in hint and b"app.until_told" in hint
+    assert b"1 process" in hint and b"app.until_told" in hint
     assert stop.returncode == 0 and b"stopped: emails, images" in out
     assert place.counts("images") == {}
 

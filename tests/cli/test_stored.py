@@ -27,7 +27,7 @@ def test_queues_has_counts_and_the_age_of_the_oldest(place: Place) -> None:
         "counts": 0,
         "oldest": None,
         "gate": "open",
-        "paused": False,
+        "paused": None,
     }
     assert "emails" in place.run("queues").out
     assert place.run("queues", "emial").code == 2

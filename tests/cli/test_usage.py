@@ -61,7 +61,7 @@ def test_words_of_other_tools_name_the_verb_that_does_it(typed: Callable[..., Ra
     assert "procqueue " in ran.err.splitlines()[1]
 
 
-@pytest.mark.parametrize("word", ["restart", "reload", "logs", "scale", "pause", "resume", "top"])
+@pytest.mark.parametrize("word", ["drain", "cancel", "gate", "doctor", "backup"])
 def test_verbs_of_later_versions_say_that_they_are_not_there_yet(
     typed: Callable[..., Ran], word: str
 ) -> None:
@@ -82,8 +82,8 @@ def test_no_habit_hides_a_verb() -> None:
         ["nothing"],
         ["push"],
         ["messages", "x", "--limit", "y"],
-        ["stop", "emails"],
-        ["logs"],
+        ["scale", "emails"],
+        ["logs", "nowhere"],
     ],
 )
 def test_usage_errors_are_one_json_document_if_json_was_asked(
