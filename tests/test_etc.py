@@ -8,12 +8,18 @@ import pytest
 import tomli
 
 from procqueue.config import load
-from procqueue.core.settings.keys import DRIVER, LOGGING, MASTER, QUEUE, TOP, Keys
+from procqueue.core.settings.keys import DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, TOP, Keys
 from procqueue.core.settings.model import QueueSettings
+from procqueue.core.settings.processes import ENVIRONMENT
+from procqueue.core.settings.program import ProgramSettings
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "etc" / "queues.toml"
-TABLES = {"": TOP, "driver": DRIVER, "master": MASTER, "logging": LOGGING, "defaults": QUEUE}
+TABLES = {
+    "": TOP, "driver": DRIVER, "master": MASTER, "logging": LOGGING, "reload": RELOAD, "hooks": HOOKS,
+    "defaults": QUEUE, "processes.clock": PROGRAM,
+}  # fmt: skip
+COMMENTED_OUT = "processes.clock"  # as a whole: start refuses it
 
 _ASSIGNMENT = re.compile(r"(#?)([a-z_]+) = (.+)")
 
@@ -23,7 +29,7 @@ def lines_of(table: str) -> list[tuple[bool, str, str]]:
     found = []
     inside = ""
     for line in FILE.read_text().splitlines():
-        if header := re.match(r"\[(.+?)\]", line):
+        if header := re.match(r"#?\[(.+?)\]", line):
             inside = header[1]
         elif inside == table and (match := _ASSIGNMENT.fullmatch(line)):
             found.append((match[1] == "#", match[2], line.removeprefix("#")))
@@ -60,21 +66,22 @@ def test_every_key_has_its_line_of_comment(table: str) -> None:
 
 @pytest.mark.parametrize(("table", "keys"), TABLES.items())
 def test_what_is_commented_out_is_marked_as_an_example_and_would_be_accepted(table: str, keys: Keys) -> None:
-    for is_example, key, line in lines_of(table):
-        assert is_example == ("# e.g." in line), line
+    for is_commented_out, key, line in lines_of(table):
+        is_example = "# e.g." in line
+        assert is_commented_out == (is_example or table == COMMENTED_OUT), line
         if is_example:
             reader = keys[key].read
             assert reader is not None
             reader(tomli.loads(line)[key])
 
 
-def test_what_it_says_of_driver_master_and_logging_are_the_defaults(tmp_path: Path) -> None:
+def test_what_it_says_of_the_tables_that_stand_once_are_the_defaults(tmp_path: Path) -> None:
     settings = load(str(FILE), {})
     (tmp_path / "plain.toml").write_text(f'app = ["any"]\nroot = "{ROOT}"\n[queues.plain]\n')
     plain = load(str(tmp_path / "plain.toml"), {})
 
-    assert (settings.driver, settings.master, settings.logging_level) == (
-        plain.driver, plain.master, plain.logging_level,
+    assert (settings.driver, settings.master, settings.logging, settings.reload, settings.hooks) == (
+        plain.driver, plain.master, plain.logging, plain.reload, plain.hooks,
     )  # fmt: skip
     assert (settings.root, settings.path) == (plain.root, plain.path)
 
@@ -91,10 +98,23 @@ def test_each_default_is_checked_by_the_test_above(tmp_path: Path) -> None:
     # A key that the model did not have would slip through the comparison.
     told = {key for is_example, key, _ in lines_of("defaults") if not is_example}
 
-    assert told == {field.name for field in fields(QueueSettings)} - {"name", "app", "serves"}
+    model = {field.name for field in fields(QueueSettings)} | {*ENVIRONMENT}
+    assert told == model - {"name", "app", "serves", "scale", "environment", "login_env", "origins"}
     assert with_defaults(tmp_path, 'app = ["any"]\n[queues.plain]\nsurge = 2\n') == replace(
         QueueSettings("plain"), surge=2
     )
+
+
+def test_what_it_says_of_a_program_are_the_defaults(tmp_path: Path) -> None:
+    told = {key: line for _, key, line in lines_of(COMMENTED_OUT) if "# e.g." not in line}
+    file = tmp_path / "programs.toml"
+    file.write_text("\n".join(["[processes.clock]", "command = 'clock'", *told.values()]))
+
+    program = load(str(file), {}).programs["clock"]
+
+    assert program == ProgramSettings("clock", command=("clock",))
+    model = {field.name for field in fields(ProgramSettings)} | {*ENVIRONMENT}
+    assert set(told) == model - {"name", "command", "target", "health", "environment", "origins"}
 
 
 def test_a_comment_names_the_values_that_a_choice_takes() -> None:
@@ -102,6 +122,8 @@ def test_a_comment_names_the_values_that_a_choice_takes() -> None:
 
     for key, words in {
         "on_timeout": ("retry", "park", "fail"), "after_timeout": ("recycle", "keep"),
-        "level": ("debug", "info", "warning", "error"), "durability": ("fsync", "normal"),
+        "level": ("debug", "info", "warning", "error"), "restart": ("always", "on-failure", "never"),
+        "ready": ("time", "notify", "line:", "tcp:", "http:"), "format": ("text", "json"),
+        "durability": ("fsync", "normal"),
     }.items():  # fmt: skip
         assert all(word in lines[key] for word in words), key

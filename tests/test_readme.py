@@ -13,7 +13,7 @@ import pytest
 
 from procqueue.cli.app import VERBS
 from procqueue.core.exits import Exit
-from procqueue.core.settings.keys import DRIVER, LOGGING, MASTER, QUEUE, TOP, Keys
+from procqueue.core.settings.keys import DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, TOP, Keys
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -22,7 +22,8 @@ BEFORE, _, REFERENCE = TEXT.partition("\n# Reference\n")
 PATIENCE = 30.0
 TABLES = {
     "At the top of the file": TOP, "[driver]": DRIVER, "[master]": MASTER,
-    "[defaults] and [queues.NAME]": QUEUE, "[logging]": LOGGING,
+    "[defaults] and [queues.NAME]": QUEUE, "[processes.NAME]": PROGRAM, "[reload]": RELOAD,
+    "[logging]": LOGGING, "[hooks]": HOOKS,
 }  # fmt: skip
 CHILDREN_ONLY = {Exit.CANNOT_IMPORT, Exit.DISOWNED}
 
@@ -106,8 +107,8 @@ def test_the_defaults_are_those_of_the_example_file(heading: str, keys: Keys) ->
     assert keys
     for row in rows(section(heading)):
         key, default = row[0].strip("`"), row[1].strip("`")
-        if re.search(rf"^{key} = ", example, re.MULTILINE) and key != "app":
-            assert re.search(rf"^{key} = {re.escape(default)}\s+#", example, re.MULTILINE), row
+        if re.search(rf"^#?{key} = (?!.*# e\.g\.)", example, re.MULTILINE) and key != "app":
+            assert re.search(rf"^#?{key} = {re.escape(default)}\s+#", example, re.MULTILINE), row
 
 
 def test_the_files_that_it_links_to_are_there() -> None:

@@ -34,6 +34,17 @@ WALL_CLOCK = {
     "process/news.py": "shown to people",
     "process/scheduler.py": "shown to people",
     "process/status.py": "shown to people",
+    "cli/logs.py": "compared with the moments of lines",
+    "process/logger/files.py": "shown to people",
+    "process/logger/main.py": "shown to people",
+    "process/logger/source.py": "shown to people",
+    "process/sources.py": "compared with the dates of files",
+    "process/hearing.py": "shown to people",
+    "process/intent.py": "compared with the dates of the configuration's files",
+    "process/wishes.py": "shown to people",
+    "process/pauses.py": "the end of a pause is kept over the master's life",
+    "process/template.py": "compared with the dates of source files",
+    "process/consumer/main.py": "compared with the dates of source files",
 }
 
 

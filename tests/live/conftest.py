@@ -23,9 +23,11 @@ def make(tmp_path: Path) -> Iterator[Make]:
     """Make projects; at the end each is stopped, and nothing of it may be left."""
     with ExitStack() as stack:
 
-        def made(config: str, app: str, url: str | None = None, name: str = "project") -> Project:
+        def made(
+            config: str, app: str, url: str | None = None, name: str = "project", **more: bool
+        ) -> Project:
             folder = tmp_path / name
             folder.mkdir()
-            return stack.enter_context(project(folder, config, app, url))
+            return stack.enter_context(project(folder, config, app, url, **more))
 
         yield made

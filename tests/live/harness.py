@@ -32,17 +32,21 @@ PATIENCE = 30.0
 class Project:
     """A directory with a configuration and an application, and the master that runs it."""
 
-    def __init__(self, folder: Path, config: str, app: str, url: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, config: str, app: str, url: str | None = None, *, programs_only: bool = False
+    ) -> None:
         self.folder = folder
         self.tag = f"procqueue-test-{uuid.uuid4().hex}"
         self.config = folder / "queues.toml"
         driver = f'[driver]\nurl = "{url}"\nprefix = "{self.tag[-12:]}"\n' if url else ""
-        self.config.write_text(f'app = ["app"]\n{driver}{textwrap.dedent(config)}')
+        head = "" if programs_only else f'app = ["app"]\n{driver}'
+        self.config.write_text(head + textwrap.dedent(config))
         (folder / "app.py").write_text(_APP_HEAD + textwrap.dedent(app))
         self.trail = folder / "trail"
         self.trail.touch()
         self.output = folder / "output"
         self.master: subprocess.Popen[bytes] | None = None
+        self.variables: dict[str, str] = {}  # more of the environment
         self._driver: Driver | None = None
 
     # processes
@@ -75,7 +79,7 @@ class Project:
         code = Path(__file__).parent.parent.parent
         return {
             **os.environ, "PYTHONPATH": str(code), "PROCQUEUE_TEST_TAG": self.tag, "TRAIL": str(self.trail),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1", **self.variables,
         }  # fmt: skip
 
     def run(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
@@ -202,7 +206,8 @@ class Project:
     def report(self) -> str:
         """Return everything known, for a failure."""
         output = self.output.read_text(errors="replace")[-6000:] if self.output.exists() else ""
-        return f"counts: {self.counts()}\ntrail: {self.said()[-20:]}\noutput:\n{output}"
+        counts = self.counts() if "[queues." in self.config.read_text() else "no queues"
+        return f"counts: {counts}\ntrail: {self.said()[-20:]}\noutput:\n{output}"
 
     def close(self) -> None:
         """End everything, and fail if the project had left anything behind by itself."""
@@ -220,9 +225,11 @@ class Project:
 
 
 @contextmanager
-def project(folder: Path, config: str, app: str, url: str | None = None) -> Iterator[Project]:
+def project(
+    folder: Path, config: str, app: str, url: str | None = None, *, programs_only: bool = False
+) -> Iterator[Project]:
     """Make a project; at the end nothing of it may be left running."""
-    made = Project(folder, config, app, url)
+    made = Project(folder, config, app, url, programs_only=programs_only)
     try:
         yield made
     finally:

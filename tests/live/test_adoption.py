@@ -353,7 +353,7 @@ def test_s8_a_forked_child_that_holds_all_descriptors_keeps_nobody_from_hearing_
 
     os.kill(first, signal.SIGKILL)
     p.wait_until(lambda: len(p.said()) == 2, "it to run again")
-    p.wait_until(lambda: len(p.processes()) == 5, "master, scheduler, template, consumer, and one child")
+    p.wait_until(lambda: len(p.processes()) == 6, "master, logger, scheduler, template, consumer, one child")
     old = kill_master(p)
     p.start()
     (p.folder / "go").touch()

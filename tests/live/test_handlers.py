@@ -209,10 +209,13 @@ def test_s2_output_that_is_binary_or_endless_disturbs_nobody(make: Make) -> None
 
     p.wait_empty()
 
-    written = p.output.read_bytes()
-    assert b"x" * 1_000_000 in written and b"y" * 1_000_000 in written and bytes(range(256)) in written
-    assert p.failed() == [] and quick_pids(p) == {1: str(before[0])}
     assert p.stop() == 0
+    written = p.output.read_text()
+    assert (
+        written.count("x" * 1000) >= 900 and written.count("y" * 1000) >= 900
+    )  # in pieces with a name before
+    assert "\\x00\\x01\\x02" in written and "\\x1b[2J" in written and "\x1b[2J" not in written
+    assert p.failed() == [] and quick_pids(p) == {1: str(before[0])}
 
 
 @pytest.mark.parametrize(

@@ -338,7 +338,7 @@ LEFT = [
     ),
     ("w = open('shop.db', 'ab')", "shop.db"),
     ("c = subprocess.Popen(['sleep', '1000'])", "(sleep)"),
-    ("subprocess.run(['sh', '-c', 'setsid sleep 1000 &'])", "(sleep)"),
+    ("subprocess.run(['sh', '-c', 'setsid sleep 1000 &'])", "child process"),
 ]
 LEFT_IDS = ["thread", "listener", "pair", "sqlite", "file", "child", "daemon"]
 
