@@ -220,7 +220,8 @@ class Output:
         return writes
 
     def _logger(self) -> Kept | None:
-        return next((kept for kept in self._master.nursery.kept.values() if kept.pool == LOGGER), None)
+        loggers = [kept for kept in self._master.nursery.kept.values() if kept.pool == LOGGER]
+        return loggers[-1] if loggers else None  # one that was killed may not be buried yet
 
     def _tell(self, key: str) -> None:
         self._untold[key] = None
