@@ -147,7 +147,7 @@ class Intent:
         return found
 
     def prune(self, alive: Iterable[int]) -> None:
-        """Forget the editions of which nobody is, nor will be."""
+        """Forget editions that nobody is made with any more. `alive`: generations that live or are proved."""
         used = {*alive, *(generation for generation, _ in self._raised.values()), self.generation, 1}
         self._editions = {g: settings for g, settings in self._editions.items() if g in used}
 

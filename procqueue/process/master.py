@@ -309,6 +309,8 @@ class Master:
             self.templates.bury(kept, child, reason, exited)
         draw = random.random()
         self.note(events.Died(kept.id, time.monotonic(), reason, self._delay_max(kept.pool), draw))
+        alive = (other.generation for other in self.book.children.values())
+        self.intent.prune({*alive, *self.book.proved.values()})
         last = LastExit(reason, exited.code, exited.signal, time.time(), kept.error)
         self.news.last_exits[kept.name] = last
         if self.intent.phase is Phase.RUN:

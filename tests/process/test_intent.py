@@ -1,0 +1,27 @@
+"""The intent: what a master keeps of the configurations it had."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from procqueue.core.events import Reason
+from procqueue.core.names import Targets
+from procqueue.process.intent import Intent
+from procqueue.process.wishes import Wishes
+from tests.core.test_changes import BASE, queue
+
+
+def test_an_edition_is_kept_as_long_as_somebody_may_be_made_with_it(tmp_path: Path) -> None:
+    intent = Intent(BASE, Wishes(str(tmp_path / "wishes.json")))
+    second, third = queue(max_messages=2), queue(max_messages=3)
+    intent.apply(second)
+    intent.apply(third)
+    intent.prune({1, 2})
+    assert intent.edition(2) is second
+
+    intent.prune({3})
+
+    assert intent.edition(2) is third  # forgotten: nobody asks for it any more
+    assert intent.edition(3) is third
+    intent.refresh(Targets(queues=("emails",)), Reason.RESTART)
+    assert intent.edition(4) is third
