@@ -47,6 +47,7 @@ class Project:
         self.output = folder / "output"
         self.master: subprocess.Popen[bytes] | None = None
         self.variables: dict[str, str] = {}  # more of the environment
+        self.wrapper: list[str] = []  # what the command of the master is given to
         self._driver: Driver | None = None
 
     # processes
@@ -56,6 +57,7 @@ class Project:
         with self.output.open("ab") as output:
             self.master = subprocess.Popen(
                 [
+                    *self.wrapper,
                     sys.executable,
                     "-m",
                     "procqueue",

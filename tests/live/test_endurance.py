@@ -1,7 +1,6 @@
 """What a night in production brings: few descriptors, a store that stalls, a bad key, odd settings."""
 
 import os
-import resource
 import signal
 from pathlib import Path
 
@@ -91,12 +90,8 @@ def test_one_broken_queue_does_not_keep_the_others_from_being_served(make: Make)
 
 def test_many_consumers_fit_into_few_descriptors(make: Make) -> None:
     p = make('[queues.q]\nprocesses = 12\nhandle_timeout = "10m"\n', SLOW)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (48, hard))
-    try:
-        p.start()
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    p.wrapper = ["sh", "-c", 'ulimit -S -n 48 && exec "$@"', "sh"]
+    p.start()
     p.push("work", 1)
     p.wait_said("work 1")
 

@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,19 @@ class Stage:
 
     def lines(self, name: str) -> list[bytes]:
         """Return the texts in a file and its rotated ones, the oldest first, without their heads."""
-        files = sorted(Path(self.folder).glob(f"{name}.[0-9]*"), key=lambda path: -int(path.suffix[1:]))
-        raw = b"".join(path.read_bytes() for path in files) + self.read(name)
-        return [line.split(b" | ", 1)[-1] for line in raw.splitlines()]
+        while True:
+            with suppress(FileNotFoundError):
+                files = self._files(name)
+                raw = b"".join(path.read_bytes() for path, _ in files)
+                if self._files(name) == files:  # else they were rotated meanwhile
+                    return [line.split(b" | ", 1)[-1] for line in raw.splitlines()]
+
+    def _files(self, name: str) -> list[tuple[Path, int]]:
+        """Return a file and its rotated ones, the oldest first, each with its inode."""
+        path = Path(self.folder, name)
+        ages = [(int(old.suffix[1:]), old) for old in path.parent.glob(f"{path.name}.[0-9]*")]
+        files = [old for _, old in sorted(ages, reverse=True)] + [path]
+        return [(file, file.stat().st_ino) for file in files if file.exists()]
 
     def all_text(self) -> str:
         """Return the ends of all files, for a failure."""
