@@ -10,8 +10,7 @@
 Importing this module does no I/O and imports next to nothing: each name comes with its first use.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # `from typing import` would cost more than all of this
 if TYPE_CHECKING:
     from procqueue.core.errors import AlreadyDecided as AlreadyDecided
     from procqueue.core.errors import BadArguments as BadArguments

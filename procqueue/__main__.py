@@ -1,5 +1,5 @@
 """`python -m procqueue` is the command line."""
 
-from procqueue.cli.app import main
+from procqueue.cli.main import main
 
 main()

@@ -1,7 +1,7 @@
-"""The configuration from the disk: finds the file, follows includes, reads secrets, hands texts to decode.
+"""The configuration from the disk: follows includes, reads secrets, hands texts to decode.
 
 What is right and wrong is decided in core/settings; here are only the ways in which reading itself can fail.
-Every failure is a ConfigError that says what to do. Light to import: verbs that only ask a master use it.
+Every failure is a ConfigError that says what to do.
 """
 
 from __future__ import annotations
@@ -16,12 +16,9 @@ from procqueue.core.errors import ConfigError, Problem
 from procqueue.core.settings.decode import Facts, decode, includes_of
 from procqueue.core.settings.documents import Document, read_document
 from procqueue.core.settings.model import Settings
-from procqueue.core.settings.rescue import state_dir_in
 from procqueue.core.settings.wrong import Wrong
 from procqueue.core.units import shown
-
-PLACES = ("procqueue.toml", "etc/queues.toml")
-LARGEST_FILE = 16 << 20  # a configuration is never so large; a device or a log named by mistake is
+from procqueue.finding import absolute, find, read
 
 
 def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -30,7 +27,7 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Se
     Raises ConfigError with every problem of the file and of those that it includes.
     """
     name = find(path, environ)
-    file = _absolute(name, environ)
+    file = absolute(name, environ)
     files = _Files(environ)
     files.take(name, file, ())
     if files.problems:  # without a file that is missing, everything that refers to it would look wrong too
@@ -38,36 +35,6 @@ def load(path: str | None = None, environ: Mapping[str, str] = os.environ) -> Se
     facts = Facts(cpus=_cpus(), host=socket.gethostname(), read_secret=_secret)
     settings = decode(files.documents, file=file, environ=environ, facts=facts)
     return replace(settings, files=tuple(files.paths))
-
-
-def find(path: str | None, environ: Mapping[str, str] = os.environ) -> str:
-    """The name of the configuration file: `path`, PROCQUEUE_CONFIG, ./procqueue.toml, ./etc/queues.toml.
-
-    The first two are taken as they are; whether such a file exists shows when it is read. Raises ConfigError.
-    """
-    named = path or environ.get("PROCQUEUE_CONFIG")
-    if named:
-        return named
-    found = next((place for place in PLACES if os.path.lexists(place)), None)
-    if found:
-        return found
-    text = f"no configuration file: neither {PLACES[0]} nor {PLACES[1]} is in {_here(environ)}"
-    hint = "name it by -c FILE or PROCQUEUE_CONFIG, or write one: an app and a [queues.NAME]"
-    raise ConfigError([Problem(PLACES[0], 0, "", text, hint)])
-
-
-def state_dir_of(path: str | None = None, environ: Mapping[str, str] = os.environ) -> str:
-    """The absolute state_dir, for verbs that talk to a running master; the rest of the file may be broken.
-
-    PROCQUEUE_STATE_DIR needs no file at all. Raises ConfigError if there is no file, or no state_dir in it
-    that can be read.
-    """
-    if given := environ.get("PROCQUEUE_STATE_DIR"):
-        return _absolute(given, environ)
-    name = find(path, environ)
-    file = _absolute(name, environ)
-    text = _read(name, file).decode("utf-8", errors="replace").removeprefix("\ufeff")
-    return state_dir_in(text, file=file, name=name, environ=environ)
 
 
 @dataclass(slots=True)
@@ -122,36 +89,13 @@ class _Files:
 
 
 def _text(name: str, file: str) -> str:
-    data = _read(name, file)
+    data = read(name, file)
     try:
         return data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         text = f"not UTF-8: byte 0x{data[error.start]:02x} at position {error.start}"
         raise ConfigError([Problem(name, line, "", text, "save the file as UTF-8")]) from None
-
-
-def _read(name: str, file: str) -> bytes:
-    try:
-        with open(file, "rb") as stream:
-            data = stream.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        problem = Problem(name, 0, "", f"there is no file {file}", "mend the name, or write the file")
-    except IsADirectoryError:
-        problem = Problem(name, 0, "", "is a directory", "name the file in it, such as etc/queues.toml")
-    except PermissionError:
-        problem = Problem(name, 0, "", f"user {os.geteuid()} may not read it", "mend its owner or its mode")
-    except (OSError, ValueError) as error:  # ValueError: a NUL byte in the name
-        problem = Problem(
-            name, 0, "", f"cannot be read: {getattr(error, 'strerror', error)}", "mend the name"
-        )
-    else:
-        if len(data) <= LARGEST_FILE:
-            return data
-        problem = Problem(
-            name, 0, "", f"is larger than {LARGEST_FILE >> 20} MiB", "name a configuration file"
-        )
-    raise ConfigError([problem])
 
 
 def _secret(file: str) -> str:
@@ -162,33 +106,6 @@ def _secret(file: str) -> str:
         raise Wrong(
             f"{file}: {first.text}", "name a readable file with the password in its first line"
         ) from None
-
-
-def _absolute(path: str, environ: Mapping[str, str]) -> str:
-    if "\0" in path:
-        raise ConfigError([Problem(path, 0, "", "a path cannot hold a NUL character", "mend the name")])
-    if os.path.isabs(path):
-        return os.path.normpath(path)
-    return os.path.normpath(os.path.join(_here(environ), path))
-
-
-def _here(environ: Mapping[str, str]) -> str:
-    """The current directory by the name that the user came by.
-
-    getcwd would resolve /srv/app/current, a link that moves with each release, to the release of today; the
-    shell keeps the name in PWD. As `pwd -L` does, it is believed if it still means this directory.
-    """
-    named = environ.get("PWD", "")
-    try:
-        if os.path.isabs(named) and os.path.samefile(named, "."):
-            return named
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.getcwd()
-    except OSError as error:
-        text = f"the current directory cannot be told: {error.strerror}"
-        raise ConfigError([Problem(".", 0, "", text, "change to a directory that exists")]) from None
 
 
 def _cpus() -> int:

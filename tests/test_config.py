@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from procqueue.config import find, load, state_dir_of
+from procqueue.config import load
 from procqueue.core.errors import ConfigError, Problem
+from procqueue.finding import find, state_dir_of
 
 QUEUES = 'app = ["shop.tasks"]\n[queues.emails]\n'
 

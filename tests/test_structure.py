@@ -12,7 +12,7 @@ LAYERS = (
     ("process",),
     ("tasks", "producer", "pushing"),
     ("drivers",),
-    ("config",),
+    ("config", "finding"),
     ("core",),
 )
 

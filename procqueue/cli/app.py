@@ -1,30 +1,27 @@
-"""`procqueue`: finds the verb, runs it, and turns whatever goes wrong into a few lines and an exit code.
+"""All verbs: finds the one that is asked for, and runs it.
 
-Verbs are imported when they are asked for: `status` must not pay for what `push` needs. A verb is a function
+Verbs are imported when they are asked for: `stop` must not pay for what `push` needs. A verb is a function
 that prints its data and returns an Exit; everything else that it has to say is an exception (failures.py).
 Next to read: options.py (what all verbs take), output.py (what they print).
 """
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
 
 import click
 
-from procqueue.cli.failures import Refusal, refusal_of
+from procqueue.cli.failures import Refusal, usage
 from procqueue.cli.options import Where, shared_options
-from procqueue.cli.output import print_json, say
 from procqueue.core.exits import Exit
 
 #: Every verb: its module, and the line that `procqueue --help` shows, so that help imports none of them.
 VERBS = {
     "start": ("start", "Run the consumers of the configuration until stopped."),
     "stop": ("stop", "Stop the running master: soft, then hard."),
-    "status": ("status", "Show what runs, what waits, and what is wrong."),
+    "status": ("looking", "Show what runs, what waits, and what is wrong."),
     "restart": ("restart", "Replace processes by fresh ones, without a gap."),
     "reload": ("reload", "Apply what differs: of the configuration, and of the code."),
     "scale": ("scale", "Run more or fewer processes of a queue or program."),
@@ -32,7 +29,7 @@ VERBS = {
     "resume": ("pause", "Hand out messages of a paused queue again."),
     "signal": ("signals", "Send a signal to the processes of a queue or program."),
     "stacks": ("stacks", "Show where the processes of a queue or program are."),
-    "health": ("health", "Say whether all is well, for probes."),
+    "health": ("looking", "Say whether all is well, for probes."),
     "top": ("top", "Show what status shows, again and again."),
     "push": ("push", "Hand in a message."),
     "hosts": ("hosts", "Show which hosts serve the queues, and who is silent."),
@@ -109,43 +106,26 @@ def procqueue(where: Where) -> None:  # noqa: ARG001
     """
 
 
-def main() -> NoReturn:
-    """Run the command line of this process and exit."""
-    sys.exit(run(sys.argv[1:]))
-
-
-def run(arguments: Sequence[str]) -> int:
-    """Run one command line; return its exit code."""
-    as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
+def run_verb(arguments: Sequence[str]) -> Exit | None:
+    """Run one command line; return what its verb returned. Raises Refusal for one that cannot be meant."""
     try:
-        code = procqueue.main(list(arguments) or ["--help"], "procqueue", standalone_mode=False)
-        sys.stdout.flush()
-        return int(code or Exit.OK) if arguments else Exit.USAGE
-    except BrokenPipeError:
-        # The reader of stdout has seen enough; Python's own flush at the end must not complain either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return Exit.FAILED
-    except (KeyboardInterrupt, click.Abort):
-        say("interrupted")
-        return 130
-    except Exception as error:
-        return _refuse(refusal_of(error) or _bug(error), as_json)
+        code: Exit | None = procqueue.main(list(arguments) or ["--help"], "procqueue", standalone_mode=False)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    except click.UsageError as error:
+        raise _usage(error) from None
+    except click.ClickException as error:
+        raise usage(error.format_message()) from None
+    return code
 
 
-def _refuse(refusal: Refusal, as_json: bool) -> int:
-    say(f"error: {refusal.message}" + (f"\n  {refusal.hint}" if refusal.hint else ""))
-    if as_json:
-        print_json(refusal.document())
-    return int(refusal.code)
-
-
-def _bug(error: Exception) -> Refusal:
-    """Show where an error that nobody expected came from, and return what is left to say of it."""
-    import traceback
-
-    traceback.print_exception(error)
-    hint = "this is a bug of procqueue, unless a task of sync:// raised it: please report it with these lines"
-    return Refusal(Exit.FAILED, f"{type(error).__name__}: {error}", hint)
+def _usage(error: click.UsageError) -> Refusal:
+    hint = f"{error.ctx.command_path} --help says what it takes" if error.ctx is not None else ""
+    if isinstance(error, click.NoSuchOption):
+        rest = error.option_name.lstrip("-")
+        if rest[:1].isdigit():
+            hint = "put -- before arguments that begin with a minus: procqueue push TASK -- -5"
+    return usage(error.format_message(), hint)
 
 
 def _show_version(ctx: click.Context) -> NoReturn:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import click
-
 from procqueue.core import errors
 from procqueue.core.exits import Exit
 from procqueue.process.ask import NoMaster
@@ -49,10 +47,6 @@ def refusal_of(error: BaseException) -> Refusal | None:
     match error:
         case Refusal():
             return error
-        case click.UsageError():
-            return _usage(error)
-        case click.ClickException():
-            return usage(error.format_message())
         case errors.ProcqueueError():
             return _of_ours(error)
         case NoMaster():
@@ -102,15 +96,6 @@ def _denied(error: BaseException) -> PermissionError | None:
     while cause is not None and not isinstance(cause, PermissionError):
         cause = cause.__cause__
     return cause
-
-
-def _usage(error: click.UsageError) -> Refusal:
-    hint = f"{error.ctx.command_path} --help says what it takes" if error.ctx is not None else ""
-    if isinstance(error, click.NoSuchOption):
-        rest = error.option_name.lstrip("-")
-        if rest[:1].isdigit():
-            hint = "put -- before arguments that begin with a minus: procqueue push TASK -- -5"
-    return usage(error.format_message(), hint)
 
 
 def _config(error: errors.ConfigError) -> Refusal:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
-import click
-
-from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, show
+from procqueue.cli.where import Where
 from procqueue.core.exits import Exit
 from procqueue.process.ask import NoMaster, ask
+
+TYPE_CHECKING = False  # without typing, whose import takes longer than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 _ASK_AGAIN = 0.05
 
 
-@verb
-@click.option("--live", is_flag=True, help="Only whether the master answers.")
-@click.option("--ready", is_flag=True, help="Whether everything that is wanted is ready (the default).")
-@click.option("--wait", metavar="DURATION", help="Wait so long for it.")
-def health(where: Where, live: bool, ready: bool, wait: str | None) -> Exit:
-    """Say whether all is well: 0 yes, 4 not ready, 3 no master, 5 it did not become so in time."""
+def show_health(where: Where, *, live: bool, ready: bool, wait: str | None = None) -> Exit:
+    """Show whether all is well, `wait` for it."""
     until = time.monotonic() + _seconds(wait)
-    state_dir = where.running()
+    state_dir = where.state_directory()
     while True:
         document, code = _look(state_dir)
         if live and not ready and document["live"]:

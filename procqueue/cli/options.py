@@ -1,64 +1,15 @@
-"""What every verb takes: -c, --state-dir and --json, before the verb and after it; and what they lead to."""
+"""What every verb takes: -c, --state-dir and --json, before the verb and after it."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 
-from procqueue.cli.output import say
-from procqueue.core.errors import ConfigError
-
-if TYPE_CHECKING:
-    from procqueue.core.settings.model import Settings
+from procqueue.cli.where import Where as Where
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-@dataclass(slots=True)
-class Where:
-    """Which configuration, which state directory, and whether the answer is for a program."""
-
-    config: str | None = None
-    state_dir: str | None = None
-    json: bool = False
-
-    def settings(self) -> Settings:
-        """Return the settings, and say what the file warns of. Raises ConfigError."""
-        settings = self.silent_settings()
-        for warning in settings.warnings:
-            say(f"warning: {warning}")
-        return settings
-
-    def silent_settings(self) -> Settings:
-        """Return the settings of the file, with the state directory that was asked for."""
-        from procqueue.config import load, state_dir_of
-
-        settings = load(self.config, self._environ())
-        if not (self.state_dir or os.environ.get("PROCQUEUE_STATE_DIR")):
-            return settings
-        state_dir = state_dir_of(self.config, self._environ())
-        return replace(settings, master=replace(settings.master, state_dir=state_dir))
-
-    def running(self) -> str:
-        """Return the state directory of the master to talk to; a broken file is only a warning."""
-        from procqueue.config import state_dir_of
-
-        state_dir = state_dir_of(self.config, self._environ())
-        if not (self.state_dir or os.environ.get("PROCQUEUE_STATE_DIR")):
-            try:
-                self.silent_settings()
-            except ConfigError as error:
-                say(f"warning: {error.problems[0]}")
-                say("  procqueue check shows all of it; the running master goes on as it is")
-        return state_dir
-
-    def _environ(self) -> dict[str, str]:
-        given = {"PROCQUEUE_STATE_DIR": self.state_dir} if self.state_dir else {}
-        return {**os.environ, **given}
 
 
 def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:

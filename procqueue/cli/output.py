@@ -4,34 +4,36 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
-import click
+TYPE_CHECKING = False  # without typing, whose import takes longer than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 #: What takes only a moment needs no bar.
 _WORTH_A_BAR = 500
 
-_COLOURS = {"good": "green", "bad": "red", "odd": "yellow"}
+_COLOURS = {"good": "\033[32m", "bad": "\033[31m", "odd": "\033[33m"}
+_NO_COLOUR = "\033[0m"
 
 
 def print_json(document: dict[str, Any]) -> None:
     """Print the one document of this command."""
     indent = 2 if sys.stdout.isatty() else None
-    click.echo(json.dumps(document, indent=indent))
+    show(json.dumps(document, indent=indent))
 
 
 def show(line: str = "") -> None:
     """Print one line of data."""
-    click.echo(line, color=_coloured())
+    sys.stdout.write(line + "\n")
 
 
 def say(line: str) -> None:
     """Print one line of talk."""
-    click.echo(line, err=True)
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def plain(text: object) -> str:
@@ -41,12 +43,18 @@ def plain(text: object) -> str:
 
 def marked(text: str, mood: str) -> str:
     """Return `text` in the colour of a mood ("good", "bad", "odd"); the words must say it too."""
-    return click.style(text, fg=_COLOURS[mood]) if mood in _COLOURS and _coloured() else text
+    return f"{_COLOURS[mood]}{text}{_NO_COLOUR}" if mood in _COLOURS and _coloured() else text
 
 
 def width() -> int:
     """Return how wide a line may be: the terminal's columns, 80 where there is none."""
-    return max(40, shutil.get_terminal_size((80, 24)).columns)
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return max(40, int(columns))
+    try:
+        return max(40, os.get_terminal_size(1).columns)
+    except OSError:
+        return 80
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> list[str]:
@@ -79,6 +87,8 @@ def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
     if total < _WORTH_A_BAR or not sys.stderr.isatty():
         yield lambda _: None
         return
+    import click
+
     with click.progressbar(length=total, label=label, file=sys.stderr) as bar:
         yield bar.update
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
-import click
-
-from procqueue.cli.failures import no_such_queue
-from procqueue.cli.options import Where, verb
 from procqueue.cli.output import print_json, show
 from procqueue.cli.status_text import lines
+from procqueue.cli.where import Where
 from procqueue.core.exits import Exit
 from procqueue.process.ask import ask
+
+TYPE_CHECKING = False  # without typing, whose import takes longer than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 #: A queue in one of these states is as it was asked to be.
 _WELL = {"running", "exited", "stopped", "disabled"}
 _HEALTHY = {"ok", "paused", "draining", "disabled", "stopped"}
 
 
-@verb
-@click.argument("names", nargs=-1, metavar="[NAME]...")
-def status(where: Where, names: tuple[str, ...]) -> Exit:
-    """Show what runs, what waits, and what is wrong; only the queues NAME if any are given.
-
-    Exit code 0: all as configured. 4: something is missing, failing, starting or stopping. 3: no master.
-    """
-    document = ask(where.running(), "status")
+def show_status(where: Where, names: Sequence[str]) -> Exit:
+    """Show what the master says, of these queues only if any are named."""
+    document = ask(where.state_directory(), "status")
+    if document["master"]["file_newer"]:
+        where.warn_of_file()
     if names:
         document = _only(document, names)
     if where.json:
@@ -36,11 +34,13 @@ def status(where: Where, names: tuple[str, ...]) -> Exit:
     return _health(document)
 
 
-def _only(document: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+def _only(document: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Keep the queues that are named, their problems, and the problems of no queue."""
     queues = document["queues"]
     for name in names:
         if name not in queues:
+            from procqueue.cli.failures import no_such_queue
+
             raise no_such_queue(name, queues)
     problems = [p for p in document["problems"] if p["about"] in names or p["about"] not in queues]
     return {**document, "queues": {n: queues[n] for n in queues if n in names}, "problems": problems}

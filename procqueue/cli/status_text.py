@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import wrap
-from typing import Any
 
 from procqueue.cli.output import marked, plain, table, width
 from procqueue.core.units import format_bytes, format_seconds
+
+TYPE_CHECKING = False  # without typing, whose import takes longer than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 _MOODS = {
     "ok": "good", "running": "good", "starting": "odd", "stopping": "odd", "reloading": "odd",
@@ -46,7 +48,7 @@ def _master(master: dict[str, Any], scheduler: dict[str, Any], repairs: dict[str
         f"procqueue {plain(master['version'])}  {_state(master['state'])}  pid {master['pid']}"
         f"  up {_span(master['uptime'])}"
     )
-    changed = "  (changed since the start: stop and start to apply)" if master["file_newer"] else ""
+    changed = "  (changed since: procqueue reload applies it)" if master["file_newer"] else ""
     yield from _wrapped(f"config {master['config']}{changed}", "")
     if lost := master.get("host_lost"):
         text = f"other hosts declared this one dead and took over what ran; since {lost['at']} it works anew"
@@ -140,6 +142,8 @@ def _last_exit(last: dict[str, Any]) -> str:
 
 
 def _wrapped(text: str, indent: str) -> list[str]:
+    from textwrap import wrap
+
     return wrap(plain(text), width(), initial_indent=indent, subsequent_indent=indent + "  ")
 
 

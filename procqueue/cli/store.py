@@ -54,7 +54,7 @@ def opened(where: Where) -> Iterator[Store]:
 
 def settings_or_none(where: Where) -> Settings | None:
     """Return the settings of the file; None where there is none, but PROCQUEUE_URL is set."""
-    from procqueue.config import find
+    from procqueue.finding import find
 
     try:
         find(where.config)

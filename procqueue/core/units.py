@@ -13,11 +13,11 @@ import re
 MAX_SECONDS = 10 * 365 * 86400.0  # ten years: a longer time is a slip of the keyboard, not a wish
 MAX_BYTES = 1 << 50  # 1 PiB, for the same reason
 
+# Compiled, and kept, by their first use: who only shows seconds and bytes does not pay for them.
 _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
-_PLAIN = re.compile(_NUMBER)
-_DURATION = re.compile("".join(rf"(?:{_NUMBER}{unit})?" for unit in ("d", "h", "m", "s", "ms")))
+_DURATION = "".join(rf"(?:{_NUMBER}{unit})?" for unit in ("d", "h", "m", "s", "ms"))
 _DURATION_FACTORS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
-_SIZE = re.compile(_NUMBER + r" ?([a-z]*)", re.IGNORECASE)
+_SIZE = "(?i)" + _NUMBER + r" ?([a-z]*)"
 _SIZE_FACTORS: dict[str, int] = {
     "b": 1,
     **{prefix + "b": 10 ** (3 * power) for power, prefix in enumerate("kmgt", 1)},
@@ -123,9 +123,9 @@ def _seconds_written(written: str) -> float:
         return 0.0
     _refuse_minus(text, written, "duration")
     if len(text) <= 64:
-        if _PLAIN.fullmatch(text):
+        if re.fullmatch(_NUMBER, text):
             return float(text)
-        if found := _DURATION.fullmatch(text):
+        if found := re.fullmatch(_DURATION, text):
             parts = zip(found.groups(), _DURATION_FACTORS, strict=True)
             return math.fsum(float(number) * factor for number, factor in parts if number)
     raise ValueError(f"{shown(written)} is not a duration: {_HOW_DURATION}")
@@ -136,7 +136,7 @@ def _bytes_written(written: str) -> float:
     if text in _OFF:
         return 0
     _refuse_minus(text, written, "size")
-    found = _SIZE.fullmatch(text) if len(text) <= 64 else None
+    found = re.fullmatch(_SIZE, text) if len(text) <= 64 else None
     if found:
         number, unit = found[1], found[2].lower()
         if not unit and "." not in number:

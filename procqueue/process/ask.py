@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import os
 import socket
-from typing import Any
+
+TYPE_CHECKING = False  # without typing, whose import takes longer than all of this
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class NoMaster(Exception):

@@ -1,9 +1,10 @@
 """The same ten programs under procqueue, supervisord and circus: how quick, how heavy, what is left behind.
 
 Each supervisor runs `sleep 86400` ten times. Measured from outside: from the launch until ten run, from
-kill -9 of one until its replacement runs, the status command, a restart of all, a stop of all, memory (PSS) and
-wake-ups of the supervisor's processes while nothing happens, and who is left when the supervisor is killed. The peers
-come from PyPI into an environment of their own; `--peers DIR` says where one is already.
+kill -9 of one until its replacement runs, the status command, a restart of all (until they run; and until
+they have stayed up for a second, as supervisorctl waits), a stop of all, memory (PSS) and wake-ups of the
+supervisor's processes while nothing happens, and who is left when it is killed. The peers come from PyPI into
+an environment of their own; `--peers DIR` says where one is already.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ stats_endpoint = ipc://{folder}/stats
 statsd = False
 """
 CIRCUS_PROGRAM = "[watcher:p{number}]\ncmd = {sleep}\n"
-PROCQUEUE = 'root = "{folder}"\n'
+PROCQUEUE = ""
 PROCQUEUE_PROGRAM = '[processes.p{number}]\ncommand = "{sleep}"\n'
 
 
@@ -82,11 +83,11 @@ class Supervisor:
         wait(lambda: len(now := self.programs()) == NUMBER and before[0] not in now)
         return time.monotonic() - began
 
-    def restart(self) -> float:
-        """Return the seconds until all ten are new ones."""
+    def restart(self, verb: str) -> float:
+        """Return the seconds until the verb has returned and all ten are new ones."""
         before = set(self.programs())
         began = time.monotonic()
-        self._run("restart")
+        self._run(verb)
         wait(lambda: len(now := self.programs()) == NUMBER and not before & set(now))
         return time.monotonic() - began
 
@@ -135,6 +136,9 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="an environment with supervisor and circus")
     asked = parser.parse_args()
     rows: dict[str, dict[str, str]] = {}
+    os.environ.pop(
+        "PYTHONDONTWRITEBYTECODE", None
+    )  # pip has compiled the peers; we are not to be compiled each time
     with tempfile.TemporaryDirectory() as folder:
         peers = asked.peers or make_peers(Path(folder) / "peers")
         for made in (procqueue, supervisord, circus):
@@ -151,14 +155,16 @@ def main() -> None:
 
 def measure(supervisor: Supervisor, times: int, idle: float) -> dict[str, str]:
     """Return what was found, in words."""
-    starts, stops, restarts, replaced, asked = [], [], [], [], []
+    starts, stops, restarts, waited, replaced, asked = [], [], [], [], [], []
     for _ in range(times):
         starts.append(supervisor.start())
         time.sleep(1.2)  # who dies within the first second is taken to have died of its start
         replaced.append(supervisor.replace())
         asked += [supervisor.ask("status") for _ in range(3)]
         time.sleep(1.2)
-        restarts.append(supervisor.restart())
+        restarts.append(supervisor.restart("restart"))
+        time.sleep(1.2)
+        waited.append(supervisor.restart("restart and wait"))
         time.sleep(1.2)
         stops.append(supervisor.stop())
     supervisor.start()
@@ -176,6 +182,7 @@ def measure(supervisor: Supervisor, times: int, idle: float) -> dict[str, str]:
         "kill -9 to its replacement, ms": ms(replaced),
         "status, ms": ms(asked),
         "restart, ms": ms(restarts),
+        "restart until up for a second, ms": ms(waited),
         "stop, ms": ms(stops),
         "PSS of the parent, MiB": f"{memory[0]:.1f}",
         "PSS of all its own, MiB": f"{sum(memory):.1f}",
@@ -188,8 +195,11 @@ def measure(supervisor: Supervisor, times: int, idle: float) -> dict[str, str]:
 def procqueue(place: Path, _peers: Path) -> Supervisor:
     config = place / "procqueue.toml"
     config.write_text(written(PROCQUEUE, PROCQUEUE_PROGRAM, place))
-    command = [sys.executable, "-m", "procqueue"]
-    verbs = {"status": ["status"], "restart": ["restart", "--wait"], "stop": ["stop"]}
+    command = [str(Path(sys.executable).parent / "procqueue")]
+    verbs = {
+        "status": ["status"], "restart": ["restart"], "restart and wait": ["restart", "--wait"],
+        "stop": ["stop"],
+    }  # fmt: skip
     here = ["-c", str(config)]
     verbs = {name: [*words, *here] for name, words in verbs.items()}
     return Supervisor("procqueue", [*command, "start", *here], command, verbs)
@@ -199,7 +209,8 @@ def supervisord(place: Path, peers: Path) -> Supervisor:
     config = place / "supervisord.conf"
     config.write_text(written(SUPERVISORD, SUPERVISORD_PROGRAM, place))
     control = [str(peers / "bin/supervisorctl"), "-c", str(config)]
-    verbs = {"status": ["status"], "restart": ["restart", "all"], "stop": ["stop", "all"]}
+    restart = ["restart", "all"]  # waits always
+    verbs = {"status": ["status"], "restart": restart, "restart and wait": restart, "stop": ["stop", "all"]}
     return Supervisor(
         "supervisord", [str(peers / "bin/supervisord"), "-n", "-c", str(config)], control, verbs
     )
@@ -209,7 +220,10 @@ def circus(place: Path, peers: Path) -> Supervisor:
     config = place / "circus.ini"
     config.write_text(written(CIRCUS, CIRCUS_PROGRAM, place))
     control = [str(peers / "bin/circusctl"), "--endpoint", f"ipc://{place}/endpoint"]
-    verbs = {"status": ["status"], "restart": ["restart", "--waiting"], "stop": ["stop", "--waiting"]}
+    restart = ["restart", "--waiting"]
+    verbs = {
+        "status": ["status"], "restart": restart, "restart and wait": restart, "stop": ["stop", "--waiting"],
+    }  # fmt: skip
     return Supervisor("circus", [str(peers / "bin/circusd"), str(config)], control, verbs)
 
 

@@ -150,7 +150,7 @@ def test_it_ends_quietly_when_nobody_reads_any_more(place: Place) -> None:
 def test_it_imports_nothing_heavy(place: Place) -> None:
     keep(place, line("a"))
     code = (
-        "import sys\nfrom procqueue.cli.app import run\nrun(['logs', 'emails', '--state-dir', 'run'])\n"
+        "import sys\nfrom procqueue.cli.main import run\nrun(['logs', 'emails', '--state-dir', 'run'])\n"
         "heavy = {'msgspec', 'redis', 'sqlite3', 'psutil', 'rich', 'asyncio', 'ctypes', 'subprocess'}\n"
         "sys.stderr.write(','.join(sorted(heavy & set(sys.modules))))"
     )

@@ -1,6 +1,7 @@
 """`start`, `status`, `stop`: with a real master."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -179,7 +180,7 @@ def test_status_and_stop_import_nothing_heavy(place: Place) -> None:
         "procqueue.producer", "procqueue.process.master",
     }  # fmt: skip
     code = (
-        "import sys\nfrom procqueue.cli.app import run\ncode = run(sys.argv[1:])\n"
+        "import sys\nfrom procqueue.cli.main import run\ncode = run(sys.argv[1:])\n"
         f"sys.stderr.write(','.join(sorted({heavy!r} & set(sys.modules))))\nsys.exit(code)"
     )
     for verb in ("status", "stop"):
@@ -190,13 +191,56 @@ def test_status_and_stop_import_nothing_heavy(place: Place) -> None:
         assert (ran.returncode, ran.stderr) == (0, "")
 
 
+def test_what_probes_ask_imports_no_parser(place: Place) -> None:
+    place.start()
+    code = (
+        "import sys\nfrom procqueue.cli.main import run\ncode = run(sys.argv[1:])\n"
+        "heavy = {'click', 'typing', 'inspect', 'dataclasses', 'tomli', 'procqueue.config'}\n"
+        "sys.stderr.write(','.join(sorted(heavy & set(sys.modules))))\nsys.exit(code)"
+    )
+    for verb in ("status", "health"):
+        ran = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", f"import sys; sys.path[:0] = {sys.path!r}; {code}", verb],
+            cwd=place.folder, env=place.environment(), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert (ran.returncode, ran.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ["status"], ["status", "emails"], ["--json", "status", "emails", "images"], ["status", "nowhere"],
+        ["status", "--json", "nowhere"], ["-c", "procqueue.toml", "status"],
+        ["status", "--config", "none.toml"], ["status", "--state-dir", "elsewhere"], ["health"],
+        ["health", "--live", "--json"],
+        ["--state-dir", "run", "health", "--ready"], ["health", "--ready", "--live"],
+    ],
+)  # fmt: skip
+def test_the_quick_way_answers_as_the_long_one(place: Place, line: list[str]) -> None:
+    place.start()
+    code = (
+        "import sys, time\nfrom procqueue.cli import quick\nfrom procqueue.cli.main import run\n"
+        "if sys.argv[1] == 'long': quick.run = lambda _: None\nsys.exit(run(sys.argv[2:]))"
+    )
+
+    def way(which: str) -> tuple[int, str, str]:
+        ran = subprocess.run(
+            [sys.executable, "-c", code, which, *line], cwd=place.folder, env=place.environment(),
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        moving = r'(up |"uptime": |"rss": |"counts_at": |"since": )[^ ,}]+|[0-9.]+(ms|s|MiB)\b'
+        return ran.returncode, " ".join(re.sub(moving, "", ran.stdout).split()), ran.stderr
+
+    assert way("quick") == way("long")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
 def test_who_may_not_look_is_77(place: Place) -> None:
     place.start()
     (place.folder / "run").chmod(0o700)
     state_dir = os.open(place.folder / "run", os.O_PATH)
     code = (
-        "import os, sys\nfrom procqueue.cli.app import run\n"
+        "import os, sys, procqueue.cli.failures\nfrom procqueue.cli.main import run\n"
         "assert run(['status']) == 0\n"  # imports all it needs: the other user may not even read Python
         "os.setgid(65534); os.setuid(65534)\n"
         f"sys.exit(run(['status', '--state-dir', '/proc/self/fd/{state_dir}']))"

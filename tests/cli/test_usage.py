@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from procqueue.cli.app import VERBS, run
+from procqueue.cli.app import VERBS
 from procqueue.cli.habits import ELSEWHERE, LATER_VERBS
+from procqueue.cli.main import run
 from tests.cli.place import Place, Ran
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from procqueue.core.settings.places import placed
+
 #: Stands for ${index} until a copy is made: the one character that no argument, variable or path can hold.
 INDEX = "\0"
 UNLIMITED = -1  # as resource.RLIM_INFINITY
@@ -81,3 +83,8 @@ class LogTarget:
 AS_THE_MASTER = Environment()
 MASTERS_OWN = LogTarget()
 WITH_STDOUT = LogTarget(To.STDOUT)
+
+
+def placed_target(root: str, target: LogTarget) -> LogTarget:
+    """`target` with its path, if it has one, made absolute."""
+    return replace(target, path=placed(root, target.path)) if target.to is To.FILE else target

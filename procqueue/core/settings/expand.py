@@ -14,8 +14,8 @@ from typing import Any
 from procqueue.core.settings.wrong import Wrong, Wrongs
 from procqueue.core.units import shown
 
-_REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_ANY = re.compile(r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?")
+_REFERENCE = r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}"
+_ANY = r"\$\$\{|\$\{(?:([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\})?"
 
 
 class Fed(str):
@@ -58,7 +58,7 @@ def _expanded(
 def _expanded_text(text: str, environ: Mapping[str, str], encode: Callable[[str], str]) -> str:
     if "${" not in text:
         return text
-    if whole := _REFERENCE.fullmatch(text):
+    if whole := re.fullmatch(_REFERENCE, text):
         return Fed(_looked_up(whole, environ))
 
     def replaced(found: re.Match[str]) -> str:
@@ -72,7 +72,7 @@ def _expanded_text(text: str, environ: Mapping[str, str], encode: Callable[[str]
             )
         return encode(_looked_up(found, environ))
 
-    return _ANY.sub(replaced, text)
+    return re.sub(_ANY, replaced, text)
 
 
 def _looked_up(found: re.Match[str], environ: Mapping[str, str]) -> str:

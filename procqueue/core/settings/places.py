@@ -6,10 +6,8 @@ from release to release, stays what it is called.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from posixpath import basename, dirname, join, normpath
 
-from procqueue.core.settings.environment import LogTarget, To
 from procqueue.core.settings.wrong import Wrong
 
 CONFIG_DIRECTORIES = ("etc", "conf", "config")
@@ -34,8 +32,3 @@ def root_of(file: str, written: str) -> str:
 def placed(root: str, path: str) -> str:
     """`path` made absolute: it starts at `root` unless it is absolute by itself."""
     return normpath(join(root, path))
-
-
-def placed_target(root: str, target: LogTarget) -> LogTarget:
-    """`target` with its path, if it has one, made absolute."""
-    return replace(target, path=placed(root, target.path)) if target.to is To.FILE else target

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Any
 
 from procqueue.core.settings.documents import Document
-from procqueue.core.settings.environment import INDEX, Environment
+from procqueue.core.settings.environment import INDEX, Environment, placed_target
 from procqueue.core.settings.keys import PROGRAM
-from procqueue.core.settings.places import placed, placed_target
+from procqueue.core.settings.places import placed
 from procqueue.core.settings.positions import Path
 from procqueue.core.settings.program import ProgramSettings, Restart
 from procqueue.core.settings.program_readers import check_where

@@ -11,10 +11,9 @@ from functools import partial
 from typing import Any
 
 from procqueue.core.settings.documents import Document
-from procqueue.core.settings.environment import INDEX
+from procqueue.core.settings.environment import INDEX, placed_target
 from procqueue.core.settings.keys import QUEUE
 from procqueue.core.settings.model import OnTimeout, QueueSettings, Scale
-from procqueue.core.settings.places import placed_target
 from procqueue.core.settings.positions import Path
 from procqueue.core.settings.processes import environment_of
 from procqueue.core.settings.sections import Reading, Section

@@ -15,6 +15,9 @@ import tomli
 
 from procqueue.core.settings.expand import Fed
 from procqueue.core.settings.model import RetryDelays, Scale
+from procqueue.core.settings.texts import filled_path as filled_path
+from procqueue.core.settings.texts import path as path
+from procqueue.core.settings.texts import text as text
 from procqueue.core.settings.wrong import LATER, Wrong, Wrongs, nearest, wrongs_of
 from procqueue.core.units import MAX_SECONDS, format_seconds, seconds, shown, size
 
@@ -38,36 +41,11 @@ _FLAGS = {
 }
 
 
-def text(value: Any) -> str:
-    """A string without NUL bytes."""
-    if not isinstance(value, str):
-        raise Wrong(f"must be a string, not {shown(value)}", "put it in quotes")
-    if "\0" in value:
-        raise Wrong("holds a NUL character")
-    return str(value)
-
-
 def secret(value: Any) -> str:
     """A string that no error text repeats."""
     if not isinstance(value, str):
         raise Wrong("must be a string", "put it in quotes")
     return str(value)
-
-
-def path(value: Any) -> str:
-    """A path, absolute or relative; nothing looks whether it exists."""
-    written = text(value)
-    if written.startswith("~"):
-        raise Wrong("~ is not expanded here", 'write "${HOME}/…" or the whole path')
-    return written
-
-
-def filled_path(value: Any) -> str:
-    """A path that may not be empty."""
-    written = path(value)
-    if not written:
-        raise Wrong("must not be empty", "name a path, or leave the key out")
-    return written
 
 
 def label(value: Any) -> str:

@@ -13,12 +13,12 @@ from typing import Any
 import tomli
 
 from procqueue.core.errors import ConfigError, Problem
-from procqueue.core.settings import readers
 from procqueue.core.settings.expand import expand
 from procqueue.core.settings.places import placed, root_of
+from procqueue.core.settings.texts import filled_path, path
 from procqueue.core.settings.wrong import wrongs_of
 
-_HEADER = re.compile(r"\s*\[+\s*([^\[\]]*?)\s*\]+\s*(?:#.*)?")
+_HEADER = r"\s*\[+\s*([^\[\]]*?)\s*\]+\s*(?:#.*)?"
 
 
 def state_dir_in(text: str, *, file: str, name: str, environ: Mapping[str, str]) -> str:
@@ -32,11 +32,11 @@ def state_dir_in(text: str, *, file: str, name: str, environ: Mapping[str, str])
     written = master.get("state_dir", "run") if isinstance(master, dict) else "run"
     key = "master.state_dir"
     try:
-        state_dir = readers.filled_path(expand(written, environ))
+        state_dir = filled_path(expand(written, environ))
         if state_dir.startswith("/"):
             return placed("/", state_dir)
         key = "root"
-        return placed(root_of(file, readers.path(expand(tree.get("root", ""), environ))), state_dir)
+        return placed(root_of(file, path(expand(tree.get("root", ""), environ))), state_dir)
     except ValueError as error:
         hint = "mend it, or name the directory with --state-dir or PROCQUEUE_STATE_DIR"
         raise ConfigError([Problem(name, 0, key, wrong.text, hint) for wrong in wrongs_of(error)]) from None
@@ -54,7 +54,7 @@ def _tree_by_lines(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {"master": {}}
     table = ""
     for line in text.replace("\r\n", "\n").split("\n"):
-        if header := _HEADER.fullmatch(line):
+        if header := re.fullmatch(_HEADER, line):
             table = header[1]
             continue
         pairs = _pairs(line)

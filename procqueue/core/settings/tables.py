@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from posixpath import basename
 
 from procqueue.core.settings.documents import Document
+from procqueue.core.settings.environment import placed_target
 from procqueue.core.settings.keys import HOOKS, LOGGING, RELOAD, Keys
 from procqueue.core.settings.model import LoggingSettings, MasterSettings, ReloadSettings
-from procqueue.core.settings.places import placed, placed_target
+from procqueue.core.settings.places import placed
 from procqueue.core.settings.sections import Reading, Section
 
 OTHERS = {"logging": LOGGING, "reload": RELOAD, "hooks": HOOKS}  # stand in any of the files
