@@ -1,6 +1,6 @@
-"""The same ten programs under procqueue, supervisord and circus: how quick, how heavy, what is left behind.
+"""The same programs under procqueue, supervisord and circus: how quick, how heavy, what is left behind.
 
-Each supervisor runs `sleep 86400` ten times. Measured from outside: from the launch until ten run, from
+Each supervisor runs `sleep 86400` so many times. Measured from outside: from the launch until all run, from
 kill -9 of one until its replacement runs, the status command, a restart of all (until they run; and until
 they have stayed up for a second, as supervisorctl waits), a stop of all, memory (PSS) and wake-ups of the
 supervisor's processes while nothing happens, and who is left when it is killed. The peers come from PyPI into
@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-NUMBER = 10
 SLEEP = "86400"
 
 SUPERVISORD = """\
@@ -49,22 +48,23 @@ PROCQUEUE_PROGRAM = '[processes.p{number}]\ncommand = "{sleep}"\n'
 
 
 class Supervisor:
-    """One kind of supervisor with its ten programs, in a folder of its own."""
+    """One kind of supervisor with its programs, in a folder of its own."""
 
     def __init__(self, name: str, start: list[str], control: list[str], verbs: dict[str, list[str]]) -> None:
         self.name = name
+        self.number = 0  # of programs
         self._start = start
         self._control = control
         self._verbs = verbs
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> float:
-        """Return the seconds until ten programs run."""
+        """Return the seconds until all programs run."""
         began = time.monotonic()
         self.process = subprocess.Popen(
             self._start, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        wait(lambda: len(self.programs()) == NUMBER)
+        wait(lambda: len(self.programs()) == self.number)
         seconds = time.monotonic() - began
         wait(lambda: self._run("status").returncode == 0)
         return seconds
@@ -80,15 +80,15 @@ class Supervisor:
         before = self.programs()
         began = time.monotonic()
         os.kill(before[0], signal.SIGKILL)
-        wait(lambda: len(now := self.programs()) == NUMBER and before[0] not in now)
+        wait(lambda: len(now := self.programs()) == self.number and before[0] not in now)
         return time.monotonic() - began
 
     def restart(self, verb: str) -> float:
-        """Return the seconds until the verb has returned and all ten are new ones."""
+        """Return the seconds until the verb has returned and all are new ones."""
         before = set(self.programs())
         began = time.monotonic()
         self._run(verb)
-        wait(lambda: len(now := self.programs()) == NUMBER and not before & set(now))
+        wait(lambda: len(now := self.programs()) == self.number and not before & set(now))
         return time.monotonic() - began
 
     def stop(self) -> float:
@@ -133,6 +133,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("-n", type=int, default=5, help="times each is measured")
     parser.add_argument("--idle", type=float, default=30, help="seconds for which they are watched at rest")
+    parser.add_argument("--programs", type=int, default=10)
     parser.add_argument("--peers", type=Path, help="an environment with supervisor and circus")
     asked = parser.parse_args()
     rows: dict[str, dict[str, str]] = {}
@@ -144,10 +145,11 @@ def main() -> None:
         for made in (procqueue, supervisord, circus):
             place = Path(folder) / made.__name__
             place.mkdir()
-            supervisor = made(place, peers)
+            supervisor = made(place, peers, asked.programs)
+            supervisor.number = asked.programs
             rows[supervisor.name] = measure(supervisor, asked.n, asked.idle)
     names = list(rows)
-    print(f"ten programs, medians of {asked.n}; `restart` and `stop` are of all ten")
+    print(f"{asked.programs} programs, medians of {asked.n}; `restart` and `stop` are of all")
     print("  " + " " * 34 + "".join(f"{name:>13}" for name in names))
     for what in rows[names[0]]:
         print(f"  {what:34}" + "".join(f"{rows[name][what]:>13}" for name in names))
@@ -192,9 +194,9 @@ def measure(supervisor: Supervisor, times: int, idle: float) -> dict[str, str]:
     }
 
 
-def procqueue(place: Path, _peers: Path) -> Supervisor:
+def procqueue(place: Path, _peers: Path, number: int) -> Supervisor:
     config = place / "procqueue.toml"
-    config.write_text(written(PROCQUEUE, PROCQUEUE_PROGRAM, place))
+    config.write_text(written(PROCQUEUE, PROCQUEUE_PROGRAM, place, number))
     command = [str(Path(sys.executable).parent / "procqueue")]
     verbs = {
         "status": ["status"], "restart": ["restart"], "restart and wait": ["restart", "--wait"],
@@ -205,9 +207,9 @@ def procqueue(place: Path, _peers: Path) -> Supervisor:
     return Supervisor("procqueue", [*command, "start", *here], command, verbs)
 
 
-def supervisord(place: Path, peers: Path) -> Supervisor:
+def supervisord(place: Path, peers: Path, number: int) -> Supervisor:
     config = place / "supervisord.conf"
-    config.write_text(written(SUPERVISORD, SUPERVISORD_PROGRAM, place))
+    config.write_text(written(SUPERVISORD, SUPERVISORD_PROGRAM, place, number))
     control = [str(peers / "bin/supervisorctl"), "-c", str(config)]
     restart = ["restart", "all"]  # waits always
     verbs = {"status": ["status"], "restart": restart, "restart and wait": restart, "stop": ["stop", "all"]}
@@ -216,9 +218,9 @@ def supervisord(place: Path, peers: Path) -> Supervisor:
     )
 
 
-def circus(place: Path, peers: Path) -> Supervisor:
+def circus(place: Path, peers: Path, number: int) -> Supervisor:
     config = place / "circus.ini"
-    config.write_text(written(CIRCUS, CIRCUS_PROGRAM, place))
+    config.write_text(written(CIRCUS, CIRCUS_PROGRAM, place, number))
     control = [str(peers / "bin/circusctl"), "--endpoint", f"ipc://{place}/endpoint"]
     restart = ["restart", "--waiting"]
     verbs = {
@@ -227,9 +229,9 @@ def circus(place: Path, peers: Path) -> Supervisor:
     return Supervisor("circus", [str(peers / "bin/circusd"), str(config)], control, verbs)
 
 
-def written(head: str, program: str, place: Path) -> str:
-    """Return a configuration with ten programs."""
-    programs = [program.format(number=number, sleep=f"sleep {SLEEP}") for number in range(NUMBER)]
+def written(head: str, program: str, place: Path, number: int) -> str:
+    """Return a configuration with so many programs."""
+    programs = [program.format(number=at, sleep=f"sleep {SLEEP}") for at in range(number)]
     return head.format(folder=place) + "".join(programs)
 
 
