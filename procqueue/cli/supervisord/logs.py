@@ -72,7 +72,11 @@ def _target(section: Section, stream: str, directory: str) -> str:
 
 
 def _path(section: Section, key: str, text: str, directory: str) -> str:
-    path = os.path.expanduser(text)
+    path = text if has_marks(text.partition("/")[0]) else os.path.expanduser(text)
+    if path.startswith(
+        "~"
+    ):  # nobody's home, or told only when it is started: Supervisor takes it as it stands
+        path = f"./{path}"
     said = f"{key.removesuffix('_logfile')}; each line begins with its moment and the program's name"
     if path.endswith("/") or not path:
         section.refuse(key, "names no file")
