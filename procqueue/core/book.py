@@ -12,6 +12,7 @@ from typing import Any, assert_never
 
 from procqueue.core.events import (
     UNCAUSED,
+    Away,
     Born,
     Child,
     Cleared,
@@ -104,6 +105,9 @@ def apply(book: Book, event: Event) -> Book:
             return _with_pulse(proved, pool, starts=starts)
         case Died():
             return _buried(book, event)
+        case Away(seconds):
+            children = {id: _put_off(child, seconds) for id, child in book.children.items()}
+            return replace(book, children=children)
         case _:
             known = book.children.get(event.id)
             if known is None:
@@ -150,6 +154,16 @@ def _looked_at(child: Child, event: Found) -> Child:
             return replace(child, overdue=False)
         case _:
             assert_never(event)
+
+
+def _put_off(child: Child, seconds: float) -> Child:
+    """Give it what was left of its time when somebody last looked."""
+    return replace(
+        child,
+        started=child.started + (seconds if child.life is Life.STARTING else 0.0),
+        stop_by=None if child.stop_by is None else child.stop_by + seconds,
+        answered=child.answered + seconds,
+    )
 
 
 def _born(book: Book, id: str, at: float) -> Book:

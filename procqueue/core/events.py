@@ -230,7 +230,14 @@ class Died:
     draw: float = 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Away:
+    """The master could not look for so many seconds: what anybody was to do in them was not seen."""
+
+    seconds: float
+
+
 Told = Loaded | Ready | Worked | Spent | Leaving | StopSent | KillSent
 Found = Overdue | OverMemory | Silent | Disowned | Cleared
 _Made = Forked | Ordered | Born | Unborn | Unfit | ForkFailed
-Event = _Made | Told | Found | Proved | Died
+Event = _Made | Told | Found | Proved | Died | Away

@@ -129,6 +129,12 @@ class Copies:
             if one.probing is not None:
                 one.probing.tick(now)
 
+    def put_off(self, seconds: float) -> None:
+        """Let answers come so much later: nobody could hear them."""
+        for one in self.running.values():
+            if one.probing is not None:
+                one.probing.at += seconds
+
     def stop(self, kept: Kept) -> None:
         """Ask a copy to leave, as its settings say."""
         program = self.running[kept.id].program

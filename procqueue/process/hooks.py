@@ -113,6 +113,12 @@ class Hooks:
         while self._running is None and self._waiting:
             self._begin(self._waiting.popleft(), now)
 
+    def put_off(self, seconds: float) -> None:
+        """Let what runs have so much longer: nobody could look."""
+        self._stop_at += seconds
+        if self._running is not None:
+            self._running.kill_at += seconds
+
     def end(self) -> None:
         """End all at once."""
         self._waiting.clear()

@@ -109,6 +109,11 @@ class Adoption:
         kill_at = min((orphan.kill_at for orphan in self._liaison.adopted.values()), default=float("inf"))
         self.at = min(now + LOOK_EVERY, kill_at) if self._liaison.adopted else float("inf")
 
+    def put_off(self, seconds: float) -> None:
+        """Let them have so much longer: nobody could look."""
+        for orphan in self._liaison.adopted.values():
+            orphan.put_off(seconds)
+
     def _bury(self, orphan: Orphan) -> None:
         self._selector.unregister(orphan.pidfd)
         del self._liaison.adopted[orphan.consumer]

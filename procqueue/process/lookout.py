@@ -36,6 +36,13 @@ class Lookout:
         """Begin to look: somebody can work."""
         self.at = min(self.at, now + self._every)
 
+    def put_off(self, seconds: float) -> None:
+        """Forgive what has passed in so many seconds, in which nobody could look."""
+        self._watch.failed()
+        for kept in self._nursery.kept.values():
+            if kept.is_consumer and (board := self._nursery.board(kept)) is not None:
+                board.put_off(int(seconds * 1000))
+
     def look(self, book: Book, now: float) -> list[Event]:
         """Return what was seen."""
         self.at = float("inf")

@@ -25,6 +25,7 @@ from procqueue.core.settings.model import Settings
 from procqueue.core.wanted import Decision, Fork, Kill, Phase, Prove, Stop
 from procqueue.core.watching import UNWATCHED, Circumstances
 from procqueue.process import kernel, pools
+from procqueue.process.absences import Absences
 from procqueue.process.autoscaling import Autoscaling
 from procqueue.process.births import Births
 from procqueue.process.consumer.burst import Burst
@@ -108,8 +109,9 @@ class Master:
         self.control = Control(state.socket, settings.master.socket_mode, self.selector, self._verbs.answer)
         self.liaison = Liaison(self.nursery, self.log)
         self.news.heard = lambda about, text: self.hooks.happened("on_problem", about, text)
-        self._adoption = Adoption(state.boards, self.selector, self.liaison, self.log)
-        self._former = Former(state.path, self.selector, log)
+        self.adoption = Adoption(state.boards, self.selector, self.liaison, self.log)
+        self.former = Former(state.path, self.selector, log)
+        self._absences = Absences(self)
         self._asked_at = float("-inf")
         self.was_ready = False
 
@@ -117,7 +119,7 @@ class Master:
         """Keep everything running until asked to stop; return the exit code."""
         kernel.become_subreaper()
         self._signals.catch()
-        self._adoption.adopt(survivors(self.state), self.intent.settings)
+        self.adoption.adopt(survivors(self.state), self.intent.settings)
         self._wait_for_former_programs()
         self.log.info(
             "started", pid=os.getpid(), config=self.intent.settings.file,
@@ -125,7 +127,7 @@ class Master:
         )  # fmt: skip
         watches, why = self.intent.watching
         self.log.info("reload", on="yes" if watches else "no", why=why)
-        while not (decision := self._act()).finished or self._former.left or self._hooks_run():
+        while not (decision := self._act()).finished or self.former.left or self._hooks_run():
             self._wait(decision.wake_at)
         self.hooks.end()
         self._verbs.end()
@@ -142,7 +144,8 @@ class Master:
     def _act(self) -> Decision:
         """Carry out what the plan wants until it wants nothing more."""
         for _ in range(100):
-            decision = decide(self.intent.wanted(), self.book, time.monotonic())
+            now = self._absences.now()
+            decision = decide(self.intent.wanted(), self.book, now)
             if not decision.actions:
                 self._see_that_all_is_ready()
                 self._verbs.settle()
@@ -246,28 +249,30 @@ class Master:
         self.stacks.tick(now)
         self.hooks.tick(now)
         # At most an hour: epoll takes no more than 24 days at once.
-        moments = [wake_at, self.lookout.at, self._adoption.at, self.control.next_deadline()]
-        moments += [self._former.at, self.copies.next_moment(), self.output.next_moment(), now + 3600]
+        moments = [wake_at, self.lookout.at, self.adoption.at, self.control.next_deadline()]
+        moments += [self.former.at, self.copies.next_moment(), self.output.next_moment(), now + 3600]
         moments += [self.surroundings.next_moment(), self.stacks.next_moment()]
         moments.append(self.hooks.next_moment())
         moments.append(self.pauses.next_moment())
         due = min(at for at in moments if at is not None)
-        for key, _ in self.selector.select(max(0.0, due - now)):
+        happened = self.selector.select(max(0.0, due - now))
+        self._absences.now(due)
+        for key, _ in happened:
             still = self.selector.get_map().get(key.fd)
             if still is not None and still.data is key.data:  # one of the others may have ended it meanwhile
                 key.data()
         self.control.drop_late()
-        now = time.monotonic()
+        now = self._absences.now()
         self.copies.tick(now)
         self.output.tick()
         self.pauses.tick()
-        if now >= self._former.at:
-            self._former.kill_late()
+        if now >= self.former.at:
+            self.former.kill_late()
         if now >= self.lookout.at:
             for event in self.lookout.look(self.book, now):
                 self.note(event)
-        if now >= self._adoption.at:
-            self._adoption.look(now)
+        if now >= self.adoption.at:
+            self.adoption.look(now)
 
     def ask_to_stop(self, *, hard: bool) -> None:
         """Stop soft; the second time, or if `hard`, at once."""
@@ -281,7 +286,7 @@ class Master:
         self._asked_at = now
         self._signals.stop_scaling()
         if self.intent.phase is Phase.KILL:
-            self._former.kill_late()
+            self.former.kill_late()
         self.log.info("stopping", how="now" if self.intent.phase is Phase.KILL else "soft")
 
     def _hooks_run(self) -> bool:
@@ -364,7 +369,7 @@ class Master:
             self.intent.held = False
 
         patience = max(program.grace for program in self.intent.programs.values())
-        self.intent.held = self._former.wait(patience, over)
+        self.intent.held = self.former.wait(patience, over)
 
     # wishes
 

@@ -197,7 +197,8 @@ class Nursery:
         if kept.overdue is None and kept.is_consumer and _was_killed(result):
             # Perhaps by its own kernel timer, while this process stood still (consumer/lastresort.py).
             board = self.board(kept)
-            kept.overdue = board.overdue(time.monotonic_ns() // 1_000_000) if board is not None else None
+            now_ms = time.monotonic_ns() // 1_000_000
+            kept.overdue = board.overdue(now_ms, as_written=True) if board is not None else None
         self.kept.pop(kept.id, None)
         os.close(kept.pidfd)
         kept.lifeline.close()

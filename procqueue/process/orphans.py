@@ -63,13 +63,19 @@ class Orphan:
         self.kill_at = float("inf")
         return True
 
+    def put_off(self, seconds: float) -> None:
+        """Let it have so much longer: nobody could look."""
+        self.kill_at += seconds
+        if (view := self._look()) is not None:
+            view.put_off(int(seconds * 1000))
+
     def bury(self) -> Death:
         """Return what its death means, now that the pidfd says that it is dead, and give all back."""
         now_ms = time.monotonic_ns() // 1_000_000
         cause, overdue = Cause.CRASH, None
         if (view := self._look()) is not None:
             # By its own kernel timer, perhaps. Who was killed by somebody has it on the board: reclaim.py.
-            overdue = view.overdue(now_ms)
+            overdue = view.overdue(now_ms, as_written=True)
             if overdue is not None:
                 cause = Cause.TIMEOUT
             elif 0 < view.ends <= now_ms:

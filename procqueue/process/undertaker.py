@@ -13,9 +13,11 @@ from collections.abc import Callable, Mapping
 from procqueue.core.errors import DriverError
 from procqueue.core.fate import Cause
 from procqueue.core.settings.model import Settings
+from procqueue.core.vigil import Absence
 from procqueue.process import kernel
 from procqueue.process.log import Log
 from procqueue.process.orphans import LOOK_EVERY, Orphan, grace_of
+from procqueue.process.presence import Presence
 from procqueue.process.reclaim import Death, Living
 
 
@@ -46,12 +48,16 @@ class Undertaker:
     def run(self, housekeeping: Callable[[], float], reclaim: Callable[[Death], None]) -> None:
         """Stay until the last orphan is gone and reclaimed."""
         poll = select.poll()
+        presence = Presence()
         for pidfd in self._orphans:
             poll.register(pidfd, select.POLLIN)
         while self._orphans or self._dead:
             pause = self._settle(housekeeping, reclaim)
             self._kill_late()
-            for pidfd, _ in poll.poll(round(pause * 1000)):
+            now, _ = presence.look()  # a store that is slow is no absence
+            ended = poll.poll(round(pause * 1000))
+            self._forgive(presence.look(now + pause)[1])
+            for pidfd, _ in ended:
                 poll.unregister(pidfd)
                 self._bury(self._orphans.pop(pidfd))
         self._log.info("last_orphan_left")
@@ -67,6 +73,14 @@ class Undertaker:
             pause = 1.0
         kill_at = min((orphan.kill_at for orphan in self._orphans.values()), default=float("inf"))
         return max(0.0, min(pause, LOOK_EVERY, kill_at - time.monotonic()))
+
+    def _forgive(self, absence: Absence | None) -> None:
+        """Let all have longer if this process was away, and so perhaps they."""
+        if absence is None:
+            return
+        self._log.warning("slept", seconds=absence.seconds)
+        for orphan in self._orphans.values():
+            orphan.put_off(absence.blind)
 
     def _kill_late(self) -> None:
         for orphan in self._orphans.values():

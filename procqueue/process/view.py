@@ -48,6 +48,7 @@ class View:
         self.queues = queues
         self.identity = identity
         self._fd = fd
+        self._put_off: dict[int, int] = {}  # ticket → ms
 
     @classmethod
     def open(cls, path: str) -> View:
@@ -137,17 +138,28 @@ class View:
             return None
         return {slot.ticket: slot for slot in read if slot.ticket} if read else None
 
-    def overdue(self, now_ms: int) -> int | None:
-        """Return the ticket of a run that has passed its deadline, None if there is none."""
-        for word, deadline, *_ in self._slots():
-            if word & 0xFF in _RUNS and deadline and deadline <= now_ms:
-                return word >> 8
+    def overdue(self, now_ms: int, *, as_written: bool = False) -> int | None:
+        """Return the ticket of a run that has passed its deadline, None if there is none.
+
+        `as_written`: by what its owner goes by, who knows nothing of `put_off`.
+        """
+        for ticket, deadline in self._deadlines():
+            if deadline + (0 if as_written else self._put_off.get(ticket, 0)) <= now_ms:
+                return ticket
         return None
 
     def next_deadline(self) -> int | None:
         """Return the earliest deadline (monotonic ms) of what runs."""
-        deadlines = (deadline for word, deadline, *_ in self._slots() if word & 0xFF in _RUNS)
-        return min((deadline for deadline in deadlines if deadline), default=None)
+        return min((at + self._put_off.get(ticket, 0) for ticket, at in self._deadlines()), default=None)
+
+    def put_off(self, ms: int) -> None:
+        """Let what runs now have so much longer, in the eyes of this reader."""
+        self._put_off = {ticket: self._put_off.get(ticket, 0) + ms for ticket in self.running_tickets()}
+
+    def _deadlines(self) -> Iterator[tuple[int, int]]:
+        for word, deadline, *_ in self._slots():
+            if word & 0xFF in _RUNS and deadline:
+                yield word >> 8, deadline
 
     def running(self) -> list[Running]:
         """Return what runs, for display."""

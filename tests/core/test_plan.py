@@ -14,6 +14,7 @@ from procqueue.core.events import Life, OverMemory, Reason
 from procqueue.core.wanted import Phase, Pool
 from tests.histories.simulator import (
     Master,
+    away,
     died,
     disowned,
     leaving,
@@ -775,3 +776,31 @@ def test_s3_a_generation_that_was_on_trial_when_the_next_was_wanted_is_still_wha
     assert master.at(1.5, died("emails:0/2", Reason.IMPORT_ERROR), died("emails:0")) == [
         "fork emails:0/3 of 1"
     ]
+
+
+# The master was stopped, frozen or starved.
+
+
+def test_a_master_that_was_away_leaves_to_each_what_was_left_of_its_time_when_it_last_looked() -> None:
+    master = Master(Pool("emails", 2, grace=5.0, start_timeout=6.0))
+    master.settle()
+    master.at(1, ready("emails:0"))
+    master.at(2)
+    scale(master, 1)  # emails:1 has not started
+    assert master.at(2.5, died("emails:1")) == []
+    scale(master, 2)
+    master.at(3)
+    assert master.stop() == ["stop emails:0 stop by 8", "stop emails:1/2 stop by 8"]
+
+    assert master.jump(23, away(20)) == []
+    assert master.wake_at == 28
+    assert master.at(28) == ["kill emails:0 stop", "kill emails:1/2 stop"]
+
+
+def test_one_that_was_starting_while_the_master_was_away_may_still_start() -> None:
+    master = Master(Pool("emails", 1))
+    master.settle()
+
+    assert master.jump(40, away(40)) == []
+    assert master.wake_at == 70
+    assert master.at(70) == ["kill emails:0 start_timeout", "fork emails:0/2 of 1"]

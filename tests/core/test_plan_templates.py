@@ -14,6 +14,7 @@ from tests.histories.simulator import (
     DELAY_MAX,
     Happening,
     Master,
+    away,
     born,
     died,
     loaded,
@@ -83,6 +84,15 @@ def test_s3_what_was_ordered_of_a_dead_template_is_ordered_of_the_next_and_nobod
     assert [c.id for c in master.children("emails")] == ["emails:0/2"]
     assert master.at(6, ready("template:0/2")) == ["order emails:1/3 of template:0/2"]
     assert not master.book.pulse("emails").loops(master.now)
+
+
+def test_s3_a_template_whose_answer_the_master_was_away_to_hear_is_not_killed() -> None:
+    master = running()
+    master.at(5, died("emails:0"))
+
+    assert master.jump(25, away(20)) == []
+    assert master.wake_at == 35
+    assert "kill template:0 start_timeout" in master.at(35)
 
 
 def test_s3_a_template_that_answers_no_order_is_killed_and_replaced() -> None:

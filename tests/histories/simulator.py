@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from procqueue.core.book import Book, apply
 from procqueue.core.events import (
+    Away,
     Born,
     Child,
     Cleared,
@@ -253,6 +254,11 @@ def over_memory(id: str) -> Happening:
 def silent(id: str) -> Happening:
     """Its loop stands still."""
     return lambda _: Silent(id)
+
+
+def away(seconds: float) -> Happening:
+    """The master could not look for so long."""
+    return lambda _: Away(seconds)
 
 
 def disowned(id: str) -> Happening:

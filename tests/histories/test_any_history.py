@@ -15,6 +15,7 @@ from tests.histories.simulator import (
     DELAY_MAX,
     Happening,
     Master,
+    away,
     born,
     died,
     disowned,
@@ -36,7 +37,7 @@ TO_A_CHILD = ("ready",) * 6 + ("work",) * 3 + ("spend",) * 3 + ("die",) * 3
 TO_A_CHILD += ("load", "leave", "deaf", "overdue", "spare", "memory", "silent", "disown", "import error")
 TO_A_TEMPLATE = ("bear",) * 3 + ("refuse", "unfit")
 BY_A_PERSON = ("scale", "surge", "reload", "reload broken", "rename", "forks fail", "forks work")
-STEPS = TO_A_CHILD + TO_A_TEMPLATE + BY_A_PERSON + ("pass",) * 6 + ("gap", "oversleep")
+STEPS = TO_A_CHILD + TO_A_TEMPLATE + BY_A_PERSON + ("pass",) * 6 + ("gap", "oversleep", "away")
 
 Step = tuple[str, int, float]  # what, to whom or how many, how much later
 
@@ -54,6 +55,8 @@ class World:
         """Let one thing happen `later` seconds later."""
         if what == "oversleep":
             self.master.jump(self.master.now + 7 * later)
+        elif what == "away":
+            self.master.jump(self.master.now + 7 * later, away(7 * later))
         else:
             self.wait(later * 20 if what == "gap" else later)
         if what in TO_A_CHILD:

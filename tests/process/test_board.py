@@ -64,6 +64,29 @@ def test_a_board_is_read_as_it_was_written(path: str) -> None:
     board.close()
 
 
+def test_a_reader_that_was_away_puts_off_the_deadlines_of_what_runs_and_of_nothing_later(path: str) -> None:
+    board = Board.create(path, ["a"], {"consumer": "c", "pid": 7})
+    read = View.open(path)
+    run(board, 77, deadline=5000)
+
+    read.put_off(600)
+    read.put_off(400)
+
+    assert (read.overdue(5999), read.overdue(6000), read.next_deadline()) == (None, 77, 6000)
+    assert read.overdue(5000, as_written=True) == 77
+    board.end(0, 0, 77, ACK.pack())
+    run(board, 78, deadline=7000)
+    assert (read.overdue(7000), read.next_deadline()) == (78, 7000)
+    read.close()
+    board.close()
+
+
+def run(board: Board, ticket: int, deadline: int) -> None:
+    board.hold(0, 0, ticket)
+    board.prepare(0, 0, deadline, ACK.pack(), ACK.pack(), INTERRUPTED.pack())
+    assert board.claim(0, 0, ticket)
+
+
 def test_a_board_appears_whole_or_not_at_all(path: str) -> None:
     with pytest.raises(ValueError, match="do not fit"):
         Board.create(path, [f"queue-{n}-{'x' * 50}" for n in range(64)], {})
