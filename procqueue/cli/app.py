@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from procqueue.cli.failures import Refusal, usage
 from procqueue.cli.options import Where, shared_options
 from procqueue.core.exits import Exit
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 #: Every verb: its module, and the line that `procqueue --help` shows, so that help imports none of them.
 VERBS = {
@@ -45,6 +48,7 @@ VERBS = {
     "work": ("work", "Run one consumer in the foreground."),
     "init": ("init", "Write a first configuration, a unit, a manifest; or translate Supervisor's."),
     "demo": ("demo", "See it work: no server, no files, ten seconds."),
+    "completion": ("completion", "Print what makes a shell complete names and options."),
     "version": ("version", "Show versions."),
 }
 
@@ -75,11 +79,18 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb; a word of another tool's gets an answer."""
-        if args[0] not in VERBS and not args[0].startswith("-"):
+        if args[0] not in VERBS and not args[0].startswith("-") and not ctx.resilient_parsing:
             from procqueue.cli.habits import answer
 
             raise answer(args[0], VERBS)
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """Return what a shell may offer: the verbs from the table, or options."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(v, help=line) for v, (_, line) in VERBS.items() if v.startswith(incomplete)]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the verbs from the table."""
@@ -128,7 +139,9 @@ def _usage(error: click.UsageError) -> Refusal:
     return usage(error.format_message(), hint)
 
 
-def _show_version(ctx: click.Context) -> NoReturn:
+def _show_version(ctx: click.Context) -> None:
+    if ctx.resilient_parsing:
+        return  # a shell completes what stands behind it
     from procqueue import __version__
 
     click.echo(f"procqueue {__version__}")

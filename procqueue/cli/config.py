@@ -6,6 +6,7 @@ import json
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import print_json, show, table
 from procqueue.core.exits import Exit
@@ -13,7 +14,7 @@ from procqueue.core.settings.effective import effective
 
 
 @verb
-@click.argument("tables", nargs=-1, metavar="[TABLE]...")
+@click.argument("tables", nargs=-1, metavar="[TABLE]...", shell_complete=completing.tables)
 def config(where: Where, tables: tuple[str, ...]) -> Exit:
     """Show every value in force and where it was written; only TABLE (driver, queues.emails) if given.
 

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, progress, say, show
@@ -29,11 +30,17 @@ _STATE_HELP = "waiting, delayed, failed or timeout."
 
 
 @verb
-@click.argument("queue", metavar="QUEUE")
+@click.argument("queue", metavar="QUEUE", shell_complete=completing.queues)
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--all", "everything", is_flag=True, help="All messages that do not run; wants --yes.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--state", metavar="S", callback=_state, help="Only those of one state: " + _STATE_HELP)
+@click.option(
+    "--state",
+    metavar="S",
+    shell_complete=completing.words(*_REMOVABLE),
+    callback=_state,
+    help="Only those of one state: " + _STATE_HELP,
+)
 def forget(
     where: Where, queue: str, ids: tuple[str, ...], everything: bool, yes: bool, state: State | None
 ) -> Exit:
@@ -51,8 +58,15 @@ def forget(
 
 
 @verb
-@click.argument("queue", metavar="QUEUE")
-@click.option("--state", metavar="S", required=True, callback=_state, help="Of which state: " + _STATE_HELP)
+@click.argument("queue", metavar="QUEUE", shell_complete=completing.queues)
+@click.option(
+    "--state",
+    metavar="S",
+    shell_complete=completing.words(*_REMOVABLE),
+    required=True,
+    callback=_state,
+    help="Of which state: " + _STATE_HELP,
+)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def clear(where: Where, queue: str, state: State, yes: bool) -> Exit:
     """Remove all messages of one state from QUEUE."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import marked, print_json, show, table
@@ -27,7 +28,7 @@ _LOOKS = 10
 
 
 @verb
-@click.argument("names", nargs=-1, metavar="[QUEUE]...")
+@click.argument("names", nargs=-1, metavar="[QUEUE]...", shell_complete=completing.queues)
 def hosts(where: Where, names: tuple[str, ...]) -> Exit:
     """Show the hosts that serve each queue: their consumers, what these hold, and who is silent.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.failures import Refusal, usage
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, say, show
@@ -26,7 +27,12 @@ _OUT = "etc/queues.toml"
 
 
 @verb
-@click.argument("kind", required=False, metavar="[systemd|docker|compose|k8s]")
+@click.argument(
+    "kind",
+    required=False,
+    metavar="[systemd|docker|compose|k8s]",
+    shell_complete=completing.words("systemd", "docker", "compose", "k8s"),
+)
 @click.option("--from", "source", metavar="SUPERVISORD.CONF", help="Translate this file of Supervisor's.")
 @click.option("-o", "out", metavar="OUT", help=f"With --from: where to write [{_OUT}].")
 @click.option(

@@ -18,6 +18,7 @@ from typing import Any
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import moment, print_json, say, show
@@ -37,7 +38,7 @@ Wanted = Callable[[str], bool]
 
 
 @verb
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.sources)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what comes, until interrupted.")
 @click.option("-n", "count", type=click.IntRange(0), help=f"How many of the last lines [{_USUAL}].")
 @click.option("--since", metavar="D", help='Only lines of the last "10m", "2h" …; without -n all of them.')

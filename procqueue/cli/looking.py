@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.health import show_health
 from procqueue.cli.options import Where, verb
 from procqueue.cli.status import show_status
@@ -11,7 +12,7 @@ from procqueue.core.exits import Exit
 
 
 @verb
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.queues)
 def status(where: Where, names: tuple[str, ...]) -> Exit:
     """Show what runs, what waits, and what is wrong; only the queues NAME if any are given.
 

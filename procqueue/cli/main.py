@@ -27,6 +27,11 @@ def main() -> NoReturn:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; return its exit code."""
+    if instruction := os.environ.get("_PROCQUEUE_COMPLETE"):
+        from procqueue.cli.app import procqueue
+        from procqueue.cli.completion import answer
+
+        return answer(procqueue, instruction)
     as_json = "--json" in arguments[: arguments.index("--")] if "--" in arguments else "--json" in arguments
     try:
         code = quick.run(arguments)

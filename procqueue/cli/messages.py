@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, show, table
 from procqueue.cli.store import opened
@@ -12,7 +13,7 @@ from procqueue.core.message import State
 
 
 @verb
-@click.argument("queue", metavar="QUEUE")
+@click.argument("queue", metavar="QUEUE", shell_complete=completing.queues)
 @click.option("--state", type=click.Choice([s.value for s in State]), help="Only those of one state.")
 @click.option("--limit", metavar="N", type=click.IntRange(1, 100_000), default=20, show_default=True,
               help="At most so many.")  # fmt: skip

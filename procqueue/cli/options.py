@@ -20,12 +20,23 @@ def _keep(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
     return keep
 
 
+def _paths(kind: str) -> Callable[[click.Context, click.Parameter, str], list[Any]]:
+    def offer(_ctx: click.Context, _param: click.Parameter, typed: str) -> list[Any]:
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(typed, type=kind)]
+
+    return offer
+
+
 def shared_options(function: F) -> F:
     """Give a verb the options that all have; it gets them as its first argument."""
     options = (
         click.option("-c", "--config", metavar="FILE", expose_value=False, callback=_keep("config"),
+                     shell_complete=_paths("file"),
                      help="The configuration [PROCQUEUE_CONFIG, ./procqueue.toml, ./etc/queues.toml]."),
         click.option("--state-dir", metavar="DIR", expose_value=False, callback=_keep("state_dir"),
+                     shell_complete=_paths("dir"),
                      help="Where the master keeps its state [PROCQUEUE_STATE_DIR, or as in the file]."),
         click.option("--json", is_flag=True, expose_value=False, callback=_keep("json"),
                      help="Print exactly one JSON document on stdout."),

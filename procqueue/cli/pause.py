@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.asking import request
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
@@ -37,7 +38,7 @@ def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -
 
 
 @verb
-@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...")
+@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...", shell_complete=completing.queues)
 @_HERE
 @click.option("--for", "duration", metavar="D", callback=_duration, help="Resume by itself after that time.")
 def pause(where: Where, queues: tuple[str, ...], here: bool, duration: float | None) -> Exit:
@@ -58,7 +59,7 @@ def pause(where: Where, queues: tuple[str, ...], here: bool, duration: float | N
 
 
 @verb
-@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...")
+@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...", shell_complete=completing.queues)
 @_HERE
 def resume(where: Where, queues: tuple[str, ...], here: bool) -> Exit:
     """Hand out messages of QUEUE again. What was paused with --here is resumed with --here."""

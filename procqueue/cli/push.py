@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, show
@@ -16,9 +17,14 @@ _STDIN = "-"
 
 
 @verb
-@click.argument("task", metavar="TASK")
+@click.argument("task", metavar="TASK", shell_complete=completing.tasks)
 @click.argument("arguments", nargs=-1, metavar="[ARG]... [k=v]... [k:=JSON]...")
-@click.option("--queue", metavar="Q", help="The queue; else the task's, default, or the only one.")
+@click.option(
+    "--queue",
+    metavar="Q",
+    shell_complete=completing.queues,
+    help="The queue; else the task's, default, or the only one.",
+)
 @click.option("--delay", metavar="D", help='Not before so long from now: "30s", "10m", "1h30m".')
 @click.option("--at", metavar="MOMENT", help="Not before this moment: 2026-11-22T08:00:00+01:00.")
 @click.option("--id", metavar="ID", help="Its id, unique in the queue while the message exists.")

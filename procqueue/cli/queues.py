@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, show, table
@@ -21,7 +22,7 @@ _COUNTS = ("waiting", "delayed", "reserved", "failed", "timeout", "inbox")
 
 
 @verb
-@click.argument("names", nargs=-1, metavar="[QUEUE]...")
+@click.argument("names", nargs=-1, metavar="[QUEUE]...", shell_complete=completing.queues)
 def queues(where: Where, names: tuple[str, ...]) -> Exit:
     """Show how many messages of each queue stand where, and how long the oldest has been waiting."""
     with opened(where) as store:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.asking import failures, request_patiently, say_what_is_missing
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import print_json, show
@@ -12,7 +13,7 @@ from procqueue.core.exits import Exit
 
 @verb
 @click.option("--wait", is_flag=True, help="Return when all are ready.")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.names)
 def restart(where: Where, wait: bool, names: tuple[str, ...]) -> Exit:
     """Replace the processes of NAME, or all, by fresh ones that import the application anew.
 

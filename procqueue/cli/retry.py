@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, progress, say, show
 from procqueue.cli.store import opened
@@ -12,7 +13,7 @@ from procqueue.core.message import State
 
 
 @verb
-@click.argument("queue", metavar="QUEUE")
+@click.argument("queue", metavar="QUEUE", shell_complete=completing.queues)
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--state", type=click.Choice(["failed", "timeout"]), default="failed", show_default=True,
               help="Which messages are meant.")  # fmt: skip

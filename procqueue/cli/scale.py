@@ -6,6 +6,7 @@ import re
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.asking import request
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
@@ -16,7 +17,9 @@ _WISH = re.compile(r"([^=]+)=(auto|[+-]?\d{1,6})")
 
 
 @verb
-@click.argument("wishes", nargs=-1, required=True, metavar="NAME=N|+1|-1|auto...")
+@click.argument(
+    "wishes", nargs=-1, required=True, metavar="NAME=N|+1|-1|auto...", shell_complete=completing.wishes
+)
 def scale(where: Where, wishes: tuple[str, ...]) -> Exit:
     """Run N processes of a queue or program from now on: over reload, restart and the next start too.
 

@@ -6,6 +6,7 @@ import signal as signals
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.asking import request
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
@@ -14,8 +15,8 @@ from procqueue.core.exits import Exit
 
 
 @verb
-@click.argument("sig", metavar="SIG")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("sig", metavar="SIG", shell_complete=completing.signals)
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=completing.names)
 def signal(where: Where, sig: str, names: tuple[str, ...]) -> Exit:
     """Send SIG (a name or number) to the processes of NAME.
 

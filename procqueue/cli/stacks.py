@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.asking import request
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, say, show
@@ -14,7 +15,7 @@ _PATIENCE = 60.0
 
 
 @verb
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...", shell_complete=completing.names)
 def stacks(where: Where, names: tuple[str, ...]) -> Exit:
     """Show the stacks of all threads of the processes of NAME: also in the middle of C code, or of a loop.
 

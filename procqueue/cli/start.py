@@ -6,6 +6,7 @@ from functools import partial
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.failures import Refusal, no_such_queue, usage
 from procqueue.cli.foreground import in_foreground
 from procqueue.cli.not_yet import refuse_what_is_not_run
@@ -21,7 +22,13 @@ _A_LITTLE = 10.0
 
 
 @verb
-@click.option("--only", metavar="NAME", multiple=True, help="Serve only this queue; may be repeated.")
+@click.option(
+    "--only",
+    metavar="NAME",
+    shell_complete=completing.names,
+    multiple=True,
+    help="Serve only this queue; may be repeated.",
+)
 @click.option("--daemon", is_flag=True, help="Go to the background; return when all is ready.")
 @click.option(
     "--reload/--no-reload",
@@ -29,7 +36,7 @@ _A_LITTLE = 10.0
     default=None,
     help="Apply changes as soon as files change.",
 )
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.names)
 def start(
     where: Where, only: tuple[str, ...], reload: bool | None, names: tuple[str, ...], *, daemon: bool
 ) -> int:

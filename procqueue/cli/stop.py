@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.asking import request_patiently, status_of
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, say, show
@@ -19,7 +20,7 @@ _LAST_STEP = 2.0
 
 @verb
 @click.option("--now", is_flag=True, help="Do not wait for what runs: kill it. Its messages are run again.")
-@click.argument("names", nargs=-1, metavar="[NAME]...")
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.names)
 def stop(where: Where, now: bool, names: tuple[str, ...]) -> Exit:
     """Stop the running master, or only NAME: a queue, a program, a copy (NAME:INDEX), a group, a pattern.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.failures import no_such_queue, usage
 from procqueue.cli.foreground import in_foreground
 from procqueue.cli.not_yet import refuse_what_is_not_run
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @verb
-@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...")
+@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...", shell_complete=completing.queues)
 @click.option("--once", is_flag=True, help="End after one message.")
 @click.option("--burst", is_flag=True, help="End when the queues are empty.")
 @click.option("--wait", metavar="D", help="With --once or --burst: wait so long for the first message.")
