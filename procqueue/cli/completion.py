@@ -71,20 +71,18 @@ def completion(where: Where, shell: str) -> Exit:  # noqa: ARG001
 
     bash and zsh: eval "$(procqueue completion bash)" in ~/.bashrc; fish: procqueue completion fish | source
     """
-    answer(f"{shell}_source")
+    answer(click.get_current_context().find_root().command, f"{shell}_source")
     return Exit.OK
 
 
-def answer(instruction: str) -> int:
+def answer(command: click.Command, instruction: str) -> int:
     """Print the script, or what can stand where the cursor is; nothing if anything is wrong."""
-    from procqueue.cli.app import procqueue
-
     add_completion_class(_Bash)
     shell = instruction.partition("_")[0]
     if get_completion_class(shell) is None:
         return Exit.USAGE
     try:
-        return complete_in(procqueue, {}, "procqueue", VARIABLE, instruction)
+        return complete_in(command, {}, "procqueue", VARIABLE, instruction)
     except Exception:  # a person is typing: whatever is wrong is said when the line is run
         return Exit.FAILED
 

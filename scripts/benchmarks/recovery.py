@@ -12,14 +12,12 @@ import os
 import signal
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
-from tests.live.harness import Project, project
-from tests.servers import redis_url
+from tests.live.harness import Project, each_store
 
 CONFIG = """
 [queues.q]
@@ -39,11 +37,8 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=20, help="kills per driver")
     kills = parser.parse_args().n
     print(f"milliseconds after kill -9, {kills} kills each: median (min to max)")
-    for kind in ("sqlite", "redis"):
-        with tempfile.TemporaryDirectory() as folder:
-            url = redis_url("redis") if kind == "redis" else None
-            with project(Path(folder), CONFIG, APP, url) as made:
-                report(kind, measure(made, kills))
+    for kind, made in each_store(CONFIG, APP):
+        report(kind, measure(made, kills))
 
 
 def measure(made: Project, kills: int) -> list[tuple[float, float, float]]:

@@ -10,15 +10,13 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from procqueue.core.message import State
-from tests.live.harness import Project, project
-from tests.servers import redis_url
+from tests.live.harness import Project, each_store
 
 CONFIG = """
 [queues.q]
@@ -40,11 +38,8 @@ def main() -> None:
     parser.add_argument("-n", type=int, default=50, help="saves per driver")
     saves = parser.parse_args().n
     print(f"milliseconds from a save to the first message of the new code, {saves} saves each, under load")
-    for kind in ("sqlite", "redis"):
-        with tempfile.TemporaryDirectory() as folder:
-            url = redis_url("redis") if kind == "redis" else None
-            with project(Path(folder), CONFIG, APP, url) as made:
-                report(kind, Measured(made, saves))
+    for kind, made in each_store(CONFIG, APP):
+        report(kind, Measured(made, saves))
 
 
 class Measured:

@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import uuid
@@ -24,6 +25,7 @@ from procqueue.core.message import Counts, State, Stored
 from procqueue.drivers.contract import Driver
 from procqueue.drivers.opening import open_driver
 from procqueue.process.ask import NoMaster, ask
+from tests.servers import redis_url
 
 #: Generous: machines are shared. What should take milliseconds may take this long before a test fails.
 PATIENCE = 30.0
@@ -236,6 +238,14 @@ def project(
         yield made
     finally:
         made.close()
+
+
+def each_store(config: str, app: str) -> Iterator[tuple[str, Project]]:
+    """Make one project after the other, for SQLite and Redis, in directories that go with them: to measure."""
+    for kind in ("sqlite", "redis"):
+        url = redis_url("redis") if kind == "redis" else None
+        with tempfile.TemporaryDirectory() as folder, project(Path(folder), config, app, url) as made:
+            yield kind, made
 
 
 _APP_HEAD = """\
