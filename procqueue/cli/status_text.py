@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from procqueue.cli.output import marked, plain, table, width
 from procqueue.core.units import format_bytes, format_seconds
@@ -18,6 +18,9 @@ _MOODS = {
 _COUNTS = ("waiting", "delayed", "reserved", "failed", "timeout")
 _HEAD = ("NAME", "PID", "STATE", "UP", "HANDLED", "RSS", "RESTARTS")
 _INDENT = "  "
+#: Of a name so much is shown however narrow the terminal is.
+_SHORTEST_NAME = 12
+_NO_RATES: Mapping[str, float] = {}
 _REPAIRS = {
     "went_back": "times a queue was older or empty", "registered_anew": "consumers registered anew",
     "refused": "settlements refused", "dropped": "messages in hand dropped",
@@ -25,12 +28,12 @@ _REPAIRS = {
 }  # fmt: skip
 
 
-def lines(document: dict[str, Any]) -> Iterator[str]:
-    """Return the lines of `procqueue status`."""
+def lines(document: dict[str, Any], rates: Mapping[str, float] = _NO_RATES) -> Iterator[str]:
+    """Return the lines of `procqueue status`. `rates`: what queues handle per second, where that is known."""
     yield from _master(document["master"], document["scheduler"], document.get("repairs", {}))
     for name, queue in document["queues"].items():
         yield ""
-        yield from _queue(name, queue)
+        yield from _queue(name, queue, rates.get(name))
     yield from _programs(document["processes"])
     if notes := document.get("notes"):  # a master of an older version has none
         yield ""
@@ -40,7 +43,9 @@ def lines(document: dict[str, Any]) -> Iterator[str]:
         yield ""
         yield marked("problems", "bad")
         for problem in document["problems"]:
-            yield from _wrapped(f"{problem['about']}: {problem['text']} (since {problem['since']})", _INDENT)
+            yield from _wrapped(
+                f"{problem['about']}: {problem['text']} (since {_moment(problem['since'])})", _INDENT
+            )
 
 
 def _master(master: dict[str, Any], scheduler: dict[str, Any], repairs: dict[str, Any]) -> Iterator[str]:
@@ -51,7 +56,8 @@ def _master(master: dict[str, Any], scheduler: dict[str, Any], repairs: dict[str
     changed = "  (changed since: procqueue reload applies it)" if master["file_newer"] else ""
     yield from _wrapped(f"config {master['config']}{changed}", "")
     if lost := master.get("host_lost"):
-        text = f"other hosts declared this one dead and took over what ran; since {lost['at']} it works anew"
+        at = _moment(lost["at"])
+        text = f"other hosts declared this one dead and took over what ran; since {at} it works anew"
         yield from _wrapped(text, "")
     if text := _repairs(dict(repairs)):
         yield from _wrapped(text, "")
@@ -66,20 +72,24 @@ def _repairs(repairs: dict[str, Any]) -> str:
     return f"the store forgot, or went back: {counted}; last seen {last}" if counted else ""
 
 
-def _queue(name: str, queue: dict[str, Any]) -> Iterator[str]:
-    yield f"{plain(name)}  {_state(queue['state'])}  {queue['ready']}/{queue['wanted']} ready"
+def _queue(name: str, queue: dict[str, Any], rate: float | None) -> Iterator[str]:
+    ready = f"{queue['ready']}/{queue['wanted']} ready"
+    if rate is not None:
+        ready += f"  {rate:.{1 if 0 < rate < 9.95 else 0}f}/s"
+    name = _shortened(name, max(_SHORTEST_NAME, width() - len(queue["state"]) - len(ready) - 4))
+    yield f"{name}  {_state(queue['state'])}  {ready}"
     if paused := queue.get("paused"):
-        until = f" until {paused['until']}" if paused["until"] else ""
-        yield from _wrapped(f"paused {paused['where']} since {paused['since']}{until}", _INDENT)
+        until = f" until {_moment(paused['until'])}" if paused["until"] else ""
+        yield from _wrapped(f"paused {paused['where']} since {_moment(paused['since'])}{until}", _INDENT)
     if (scale := queue.get("scale")) and scale["why"]:
         yield from _wrapped(scale["why"], _INDENT)
     counts = queue["counts"]
     shown = [*_COUNTS, *(("inbox",) if counts.get("inbox") else ())]
-    yield _INDENT + "  ".join(f"{word} {_count(counts.get(word))}" for word in shown)
+    yield from _in_a_row([f"{word} {_count(counts.get(word))}" for word in shown])
     if not queue["consumers"]:
         return
-    head, *rows = table(
-        _HEAD, [_row(one) for one in queue["consumers"]], right=("PID", "UP", "HANDLED", "RSS")
+    head, *rows = _fitting(
+        list(_HEAD), [_row(one) for one in queue["consumers"]], right=("PID", "UP", "HANDLED", "RSS")
     )
     yield _INDENT + head
     for line, one in zip(rows, queue["consumers"], strict=True):
@@ -101,7 +111,7 @@ def _programs(programs: dict[str, Any]) -> Iterator[str]:
         )
         for one in members
     ]  # fmt: skip
-    head, *made = table([word for word in _HEAD if word != "HANDLED"], rows, right=("PID", "UP", "RSS"))
+    head, *made = _fitting([word for word in _HEAD if word != "HANDLED"], rows, right=("PID", "UP", "RSS"))
     yield _INDENT + head
     for line, one in zip(made, members, strict=True):
         yield from _child(_INDENT + line, one, [plain(one["says"])] if one["says"] else [])
@@ -141,10 +151,51 @@ def _last_exit(last: dict[str, Any]) -> str:
     return f"last exit: {last['reason']}{how}"
 
 
+def _in_a_row(parts: list[str]) -> Iterator[str]:
+    """Put parts beside each other, as many as fit; none is cut in two."""
+    line = _INDENT + parts[0]
+    for part in parts[1:]:
+        if len(line) + 2 + len(part) > width():
+            yield line
+            line = _INDENT + part
+        else:
+            line = f"{line}  {part}"
+    yield line
+
+
+def _fitting(head: Sequence[str], rows: Sequence[tuple[object, ...]], right: Sequence[str]) -> list[str]:
+    """Return a table whose names, in the first column, are as short as the others need them to be."""
+    made = table(head, rows, right)
+    too_wide = max(len(_INDENT + line) for line in made) - width()
+    if too_wide <= 0:
+        return made
+    widest = max(len(str(row[0])) for row in rows)
+    room = max(_SHORTEST_NAME, widest - too_wide)
+    made = table(head, [(_shortened(str(row[0]), room), *row[1:]) for row in rows], right)
+    room = width() - len(_INDENT)
+    return [made[0] if len(made[0]) <= room else f"{made[0][: room - 1]}…", *made[1:]]
+
+
+def _shortened(name: str, room: int) -> str:
+    """Cut a name in its middle: names often begin alike, and end with the number of the copy."""
+    name = plain(name)
+    if len(name) <= room:
+        return name
+    end = (room - 1) // 2
+    return f"{name[: room - 1 - end]}…{name[len(name) - end :]}"
+
+
 def _wrapped(text: str, indent: str) -> list[str]:
     from textwrap import wrap
 
-    return wrap(plain(text), width(), initial_indent=indent, subsequent_indent=indent + "  ")
+    return wrap(
+        plain(text), width(), initial_indent=indent, subsequent_indent=indent + "  ", break_on_hyphens=False
+    )
+
+
+def _moment(told: str) -> str:
+    """Return a moment without its milliseconds, which nobody needs to read."""
+    return told.partition(".")[0] + "Z" if "." in told else told
 
 
 def _state(word: str) -> str:

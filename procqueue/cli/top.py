@@ -8,17 +8,19 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from procqueue.cli.options import Where, verb
-from procqueue.cli.output import plain, print_json, show
+from procqueue.cli.output import marked, plain, print_json, show
 from procqueue.cli.status_text import lines
 from procqueue.core.exits import Exit
 from procqueue.process.ask import NoMaster, ask
+
+_NO_RATES: Mapping[str, float] = {}
 
 
 @verb
@@ -29,7 +31,7 @@ def top(where: Where, every: float) -> Exit:
     How many messages were handled per second stands beside each queue. Without a terminal it shows one look.
     """
     state_dir = where.running()
-    document = ask(state_dir, "status")
+    document, at, rates = ask(state_dir, "status"), time.monotonic(), _NO_RATES
     if where.json:
         print_json(document)
         return Exit.OK
@@ -38,29 +40,25 @@ def top(where: Where, every: float) -> Exit:
             show(line)
         return Exit.OK
     with _screen() as draw:
-        before, began = document, time.monotonic()
         while True:
-            draw(_page(document, _rates(before, document, time.monotonic() - began)))
+            draw(_page(document, rates))
             if _asked_to_end(every):
                 return Exit.OK
-            before, began = document, time.monotonic()
             try:
-                document = ask(state_dir, "status")
+                before, document, since, at = document, ask(state_dir, "status"), at, time.monotonic()
+                rates = _rates(before, document, at - since)
             except (NoMaster, TimeoutError) as error:
                 draw([plain(error), "", "q ends"])
                 if _asked_to_end(every):
                     return Exit.NO_MASTER
 
 
-def _page(document: dict[str, Any], rates: dict[str, float]) -> list[str]:
-    """Return the lines of a look: those of status, and how quick each queue is."""
-    found = list(lines(document))
-    heads = {f"{plain(name)}  ": name for name in document["queues"]}
-    for number, line in enumerate(found):
-        name = next((heads[head] for head in heads if line.startswith(head)), None)
-        if name is not None and rates.get(name) is not None:
-            found[number] = f"{line}  {rates[name]:.0f}/s"
-    return [time.strftime("%H:%M:%S  q ends"), *found]
+def _page(document: dict[str, Any], rates: Mapping[str, float]) -> list[str]:
+    """Return the lines of a look. What is wrong stands last there, perhaps too far down to be seen."""
+    head = time.strftime("%H:%M:%S  q ends")
+    if number := len(document["problems"]):
+        head += "  " + marked("1 problem" if number == 1 else f"{number} problems", "bad")
+    return [head, *lines(document, rates)]
 
 
 def _rates(before: dict[str, Any], now: dict[str, Any], seconds: float) -> dict[str, float]:
@@ -69,7 +67,7 @@ def _rates(before: dict[str, Any], now: dict[str, Any], seconds: float) -> dict[
     for name, queue in now["queues"].items():
         known = {one["pid"]: one["handled"] for one in before["queues"].get(name, {}).get("consumers", ())}
         more = [one["handled"] - known[one["pid"]] for one in queue["consumers"] if one["pid"] in known]
-        if seconds > 0 and before is not now:
+        if seconds > 0:
             found[name] = sum(more) / seconds
     return found
 

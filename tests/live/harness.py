@@ -241,7 +241,7 @@ def project(
 
 
 def each_store(config: str, app: str) -> Iterator[tuple[str, Project]]:
-    """Make one project after the other, for SQLite and Redis, in directories that go with them: to measure."""
+    """Make one project after the other, for SQLite and Redis; their directories go with them."""
     for kind in ("sqlite", "redis"):
         url = redis_url("redis") if kind == "redis" else None
         with tempfile.TemporaryDirectory() as folder, project(Path(folder), config, app, url) as made:
