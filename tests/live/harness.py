@@ -240,6 +240,32 @@ def project(
         made.close()
 
 
+def verb(project: Project, *words: str, code: int = 0) -> str:
+    """Run a verb, which has to end with `code`; return what it printed."""
+    done = project.run(*words)
+    assert done.returncode == code, (words, done.stdout, done.stderr)
+    return done.stdout + done.stderr
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    """Replace a text of a file, which has to be there."""
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def queue(project: Project, name: str = "q") -> dict[str, Any]:
+    """Return what the status document says of a queue."""
+    found: dict[str, Any] = project.status()["queues"][name]
+    return found
+
+
+def settled(project: Project, name: str = "q") -> bool:
+    """All that are wanted are ready, and nobody else is there."""
+    found = queue(project, name)
+    return found["ready"] == found["wanted"] == len(found["consumers"])
+
+
 def each_store(config: str, app: str) -> Iterator[tuple[str, Project]]:
     """Make one project after the other, for SQLite and Redis; their directories go with them."""
     for kind in ("sqlite", "redis"):

@@ -18,7 +18,7 @@ from procqueue.core.message import Counters, State
 from procqueue.process import kernel
 from procqueue.process.consumer import lastresort
 from tests.live.conftest import Make
-from tests.live.harness import Project
+from tests.live.harness import Project, edit
 
 LOAD = """
 trail = os.open(os.environ["TRAIL"], os.O_WRONLY | os.O_APPEND)
@@ -133,7 +133,7 @@ def test_s8_the_kernel_ends_the_deaf_when_master_and_scheduler_are_dead(make: Ma
     p.wait_until(lambda: not p.processes(), "the kernel to end all")
 
     assert p.counts().reserved == 2
-    (p.folder / "app.py").write_text((p.folder / "app.py").read_text().replace("sleep(600)", "sleep(0)"))
+    edit(p.folder / "app.py", "sleep(600)", "sleep(0)")
     p.start()
     p.wait_empty()
     assert len(p.said()) == 4 and p.counts().failed == 0
@@ -214,7 +214,7 @@ def test_s8_what_has_not_left_at_grace_goes_back_once_and_uncharged_whoever_ends
     id = p.push("stubborn")
     p.wait_until(p.said, "it to begin")
     old = kill_master(p, *also)
-    (p.folder / "app.py").write_text((p.folder / "app.py").read_text().replace("while True", "while False"))
+    edit(p.folder / "app.py", "while True", "while False")
 
     p.start()
     young = p.pids("q")
@@ -318,7 +318,7 @@ def test_s8_what_an_orphan_has_begotten_goes_with_it(make: Make, also: list[str]
     p.push("begets")
     p.wait_until(p.said, "it to begin")
     old = kill_master(p, *also)
-    (p.folder / "app.py").write_text((p.folder / "app.py").read_text().replace("while True", "while False"))
+    edit(p.folder / "app.py", "while True", "while False")
 
     p.start()
 

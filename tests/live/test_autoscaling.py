@@ -7,7 +7,7 @@ from itertools import groupby
 import pytest
 
 from tests.live.conftest import Make
-from tests.live.test_verbs import edit, queue, verb
+from tests.live.harness import edit, queue, verb
 
 CONFIG = """
     [queues.q]

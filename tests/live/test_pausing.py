@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.live.conftest import Make
-from tests.live.harness import Project
+from tests.live.harness import Project, edit, queue, verb
 from tests.live.test_hosts import hosts_of
-from tests.live.test_verbs import edit, queue, verb
 
 CONFIG = """
     [queues.q]

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.live.harness import Project
+from tests.live.harness import Project, edit, verb
 
 Make = Callable[..., Project]
 
@@ -39,12 +39,6 @@ def started(make: Make, config: str) -> Project:
     project.start(ready=False)
     project.wait_until(lambda: project.run("health", "--live").returncode == 0, "the master")
     return project
-
-
-def verb(project: Project, *words: str, code: int = 0) -> str:
-    done = project.run(*words)
-    assert done.returncode == code, (words, done.stdout, done.stderr)
-    return done.stdout + done.stderr
 
 
 def free_port() -> int:
@@ -266,7 +260,7 @@ def test_copies_are_restarted_one_after_the_other_and_only_if_the_first_comes_ba
 
     after = [one["pid"] for one in program(project, "api")["members"]]
     assert not set(before) & set(after) and program(project, "api")["ready"] == 3
-    project.config.write_text(project.config.read_text().replace("-c", "--no-such-option"))
+    edit(project.config, "-c", "--no-such-option")
 
     verb(project, "reload")
 

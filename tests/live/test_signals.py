@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.harness import PATIENCE, Project
+from tests.live.harness import PATIENCE, Project, edit
 
 Make = Callable[..., Project]
 
@@ -202,7 +202,7 @@ def test_a_terminal_that_goes_away_stops_softly(make: Make) -> None:
 def test_a_hang_up_from_a_person_on_a_terminal_reloads(make: Make) -> None:
     project = make(CONFIG, APP)
     terminal = on_terminal(project)
-    project.config.write_text(project.config.read_text().replace("processes = 1", "processes = 2"))
+    edit(project.config, "processes = 1", "processes = 2")
 
     send(project, signal.SIGHUP)
 

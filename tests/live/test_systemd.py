@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.harness import PATIENCE, Project
+from tests.live.harness import PATIENCE, Project, edit
 
 Make = Callable[..., Project]
 
@@ -79,7 +79,7 @@ def test_ready_is_said_once_when_all_is_ready_and_stopping_when_asked(
 def test_a_reload_is_announced_and_its_end_said(make: Make, manager: socket.socket) -> None:
     project = managed(make, manager)
     hear(manager, "READY=1")
-    project.config.write_text(project.config.read_text().replace("processes = 2", "processes = 3"))
+    edit(project.config, "processes = 2", "processes = 3")
     assert project.master is not None
 
     project.master.send_signal(signal.SIGHUP)

@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-from tests.live.harness import Project
+from tests.live.harness import Project, edit, queue, settled, verb
 
 Make = Callable[..., Project]
 
@@ -32,29 +30,6 @@ APP = """
         wait_for("go")
         say("ended")
     """
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-def verb(project: Project, *words: str, code: int = 0) -> str:
-    done = project.run(*words)
-    assert done.returncode == code, (words, done.stdout, done.stderr)
-    return done.stdout + done.stderr
-
-
-def queue(project: Project, name: str = "q") -> dict[str, Any]:
-    found: dict[str, Any] = project.status()["queues"][name]
-    return found
-
-
-def settled(project: Project, name: str = "q") -> bool:
-    """All that are wanted are ready, and nobody else is there."""
-    found = queue(project, name)
-    return found["ready"] == found["wanted"] == len(found["consumers"])
 
 
 # restart
