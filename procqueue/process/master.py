@@ -307,7 +307,7 @@ class Master:
         child = self.book.children[kept.id]
         exited = self.nursery.bury(kept)
         self.stacks.forget(kept)
-        reason = reason_of(exited, child.leaving, child.killed, self.intent.ok_codes(kept.pool))
+        reason = reason_of(exited, child, kept.overdue, self.intent.ok_codes(kept.pool))
         if kept.is_program and self.copies.bury(kept):
             reason = Reason.CANNOT_START
         if is_template(kept):
@@ -337,7 +337,7 @@ class Master:
             self._mind_essential(kept)
         if kept.is_consumer:
             detail = {**kept.detail, **exited.facts()}
-            cause = cause_of(reason, child.killed)
+            cause = cause_of(reason, child.killed or kept.overdue is not None)
             self.liaison.died(Death(kept.id, kept.queues, cause, kept.overdue, detail))
             if self._burst is not None and cause is not Cause.STOPPED:
                 self.ended_badly = True

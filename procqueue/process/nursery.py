@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from procqueue.core.events import UNCAUSED, Reason
+from procqueue.core.events import UNCAUSED, Child, Reason
 from procqueue.core.exits import Exit
 from procqueue.core.fate import Cause
 from procqueue.process import ending, kernel
@@ -246,13 +246,16 @@ class Nursery:
         return kernel.resident_bytes_of(kept.pid)
 
 
-def reason_of(exited: Exited, asked: Reason | None, killed: bool, ok_codes: Collection[int] = ()) -> Reason:
+def reason_of(exited: Exited, child: Child, overdue: int | None, ok_codes: Collection[int] = ()) -> Reason:
     """Return why a child left: what we asked for, what it said, or what its exit tells.
 
-    `ok_codes`: with which a program has done its work.
+    `overdue`: the ticket whose deadline was enforced. `ok_codes`: with which a program has done its work.
     """
-    if killed and asked is not None:
+    asked = child.leaving
+    if child.killed and asked is not None:
         return asked
+    if overdue is not None:
+        return Reason.TIMEOUT  # by its own kernel timer: we did not look
     if ok_codes and asked is None and exited.code in ok_codes:
         return Reason.EXIT
     if ok_codes and asked is not None:
