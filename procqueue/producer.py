@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, NoReturn
 
+from procqueue import standin
 from procqueue.core import wire
 from procqueue.core.errors import (
     BadArguments,
@@ -175,8 +176,12 @@ atexit.register(close)
 
 
 def _producer() -> Producer:
+    if standin.producer is not None:
+        return standin.producer
     if _door.producer is None:
         _door.producer = _from_environment(PUSH_TIMEOUT)
+    if standin.refusal and _door.producer.is_storing:
+        raise PushError(standin.refusal)
     return _door.producer
 
 

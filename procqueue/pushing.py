@@ -63,6 +63,7 @@ class Producer:
     ) -> None:
         self._driver = driver
         self._queues = queues
+        self.is_storing = driver.scheme != "sync"
         self._push_timeout = push_timeout
         self._local = threading.local()
         self._sessions = Sessions()
@@ -98,7 +99,7 @@ class Producer:
         what was not yielded is not stored; PushUnknown: what has its ids may be, and `shape` says what
         their repeat() returns.
         """
-        if self._driver.scheme == "sync":  # what handlers raise in there is not the store's
+        if not self.is_storing:  # what handlers raise in there is not the store's
             for entries in chunks:
                 yield _receipts(queue, entries, self._store().push(queue, entries))
             return

@@ -8,9 +8,9 @@ ROOT = Path(__file__).parent.parent / "procqueue"
 #: From the top down; a module may import its own layer and those below it.
 LAYERS = (
     ("cli",),
-    ("web", "demo"),
+    ("web", "demo", "testing"),
     ("process",),
-    ("tasks", "producer", "pushing"),
+    ("tasks", "producer", "pushing", "standin"),
     ("drivers",),
     ("config", "finding"),
     ("core",),
@@ -34,6 +34,8 @@ WALL_CLOCK = {
     "process/news.py": "shown to people",
     "process/scheduler.py": "shown to people",
     "process/status.py": "shown to people",
+    "testing/__init__.py": "a message of a test was pushed now",
+    "testing/fake.py": "where the clock of a test begins",
     "cli/logs.py": "compared with the moments of lines",
     "process/logger/files.py": "shown to people",
     "process/logger/main.py": "shown to people",

@@ -8,7 +8,8 @@ Next to read: execute.py, which runs handlers.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from types import FrameType, TracebackType
@@ -194,6 +195,16 @@ def deliver_timeout(frame: FrameType | None = None) -> None:
         message._owed = True
         return
     message._tell()
+
+
+@contextmanager
+def entered(message: Message) -> Iterator[None]:
+    """Let `message` be the current one meanwhile."""
+    token = _current.set(message)
+    try:
+        yield
+    finally:
+        _current.reset(token)
 
 
 def call(message: Message, function: Callable[..., R], args: Any, kwargs: Any) -> R:
