@@ -92,8 +92,8 @@ def of_logger() -> Pool:
 
 
 def of_inspector(number: int) -> Pool:
-    """Return the pool of the inspector, which lives once for each number."""
-    rules = Rules(INSPECTOR, Restart.NEVER)
+    """Return the pool of the inspector, which does its work once for each number: somebody waits for it."""
+    rules = Rules(INSPECTOR, Restart.ON_FAILURE, start_retries=None)
     return Pool(INSPECTOR, 1, surge=0, generation=number, start_timeout=30.0, grace=1.0, rules=rules)
 
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from threading import Thread
+from typing import Any
 
+import pytest
+
+from procqueue.process import kernel
+from procqueue.process.ask import ask
 from tests.live.harness import Project, edit, queue, settled, verb
 
 Make = Callable[..., Project]
@@ -181,6 +187,31 @@ def test_a_reload_applies_changed_code_and_only_that(make: Make) -> None:
     project.wait_said("new 7")
 
 
+def test_a_reload_whose_comparison_is_killed_compares_again(make: Make) -> None:
+    project = make("[queues.q]", APP)
+    master = project.start()
+    app = project.folder / "app.py"
+    code = app.read_text()
+    app.unlink()
+    os.mkfifo(app)  # whoever reads it waits
+    old, before = project.pids("q"), set(kernel.children_of(master.pid))
+    answers: list[str] = []
+    asking = Thread(target=lambda: answers.append(verb(project, "reload")))
+    asking.start()
+    project.wait_until(lambda: set(kernel.children_of(master.pid)) - before, "the comparison to begin")
+    (inspector,) = set(kernel.children_of(master.pid)) - before
+    (project.folder / "new.py").write_text(code.replace("old", "new"))
+    os.replace(project.folder / "new.py", app)
+
+    os.kill(inspector, signal.SIGKILL)
+
+    asking.join(30)
+    assert "app.py" in answers[0]
+    project.wait_until(lambda: settled(project) and project.pids("q") != old, "the new code")
+    project.push("work", 1)
+    project.wait_said("new 1")
+
+
 def test_a_hangup_is_a_reload(make: Make) -> None:
     project = make(TWO, APP)
     master = project.start()
@@ -280,6 +311,31 @@ def test_bad_wishes_are_refused_with_what_to_do(make: Make) -> None:
     assert "write NAME=3" in verb(project, "scale", "q", code=2)
     assert "there is no signal 'FOO'" in verb(project, "signal", "FOO", "q", code=2)
     assert queue(project)["wanted"] == 2
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"verb": "restart"},
+        {"verb": "stop", "names": 5},
+        {"verb": "start", "names": [None]},
+        {"verb": "scale", "names": ["q"]},
+        {"verb": "scale", "names": {"q": "1.5"}},
+        {"verb": "signal", "names": ["q"], "signal": 0},
+        {"verb": "signal", "names": ["q"], "signal": "TERM"},
+        {"verb": "pause", "names": ["q"], "seconds": 1e300},
+    ],
+    ids=str,
+)
+def test_s2_a_request_that_is_not_understood_ends_no_master(make: Make, request_: dict[str, Any]) -> None:
+    project = make(TWO, APP)
+    project.start()
+    before = project.pids("q")
+
+    answer = ask(str(project.folder / "run"), **request_)
+
+    assert answer["error"]["code"] == 2 and "does not understand" in answer["error"]["message"]
+    assert project.pids("q") == before
 
 
 # health
