@@ -146,7 +146,9 @@ def _generations(template: Pool, wanted: Wanted, book: Book) -> set[int]:
 
 def _does_without(pool: Pool, generation: int, book: Book) -> bool:
     """True if the children of this generation import the application themselves."""
-    return not pool.template or (not pool.insists and (pool.template, generation) in book.unfit)
+    if not pool.template or generation < pool.template_since:
+        return True  # those of before import something else, or with other variables
+    return not pool.insists and (pool.template, generation) in book.unfit
 
 
 def _maker(pool: Pool, generation: int, book: Book, now: float) -> str | None:

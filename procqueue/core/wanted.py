@@ -28,9 +28,10 @@ class Pool:
     """What is wanted of one kind of child: the consumers of a queue, the scheduler, or templates.
 
     `last`: it is needed until all with a lower number are gone. `template`: the pool of templates that fork
-    its children, "" for none; `insists`: also unfit ones. `is_template`: its children fork those of other
-    pools; there is one of each generation of which a child may be wanted, whatever `count` says. `fresh`: why
-    the generation was raised. `rules`: it is the copy number `index` of a program. Times are seconds.
+    its children, "" for none; those of generations before `template_since` import for themselves; `insists`:
+    also unfit ones. `is_template`: its children fork those of other pools; there is one of each generation of
+    which a child may be wanted, whatever `count` says. `fresh`: why the generation was raised. `rules`: it is
+    the copy number `index` of a program. Times are seconds.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Pool:
     grace: float = 25.0
     last: int = 0
     template: str = ""
+    template_since: int = 1
     insists: bool = False
     is_template: bool = False
     fresh: Reason = Reason.RELOAD

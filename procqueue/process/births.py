@@ -13,7 +13,7 @@ from procqueue.process.intent import Intent
 from procqueue.process.lifeline import pair
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import OURS, Output, targets_of_queue
-from procqueue.process.pools import INSPECTOR, LOGGER, SCHEDULER, TEMPLATE, WATCHER, queues_by_template
+from procqueue.process.pools import INSPECTOR, LOGGER, SCHEDULER, TEMPLATE, WATCHER
 from procqueue.process.statedir import StateDir
 
 
@@ -93,8 +93,8 @@ class Births:
         from procqueue.process.template import Template
 
         settings = self._intent.edition(fork.generation)
-        names = queues_by_template(settings, settings.queues)[fork.pool]
-        queues = [settings.queues[name] for name in names]
+        names = self._intent.templates()[fork.pool]
+        queues = [settings.queues[n] for n in names if self._intent.imports_since(n) <= fork.generation]
         with self._output.opened(id, "template", OURS, own=True) as output:
             return self._nursery.fork(
                 id, fork.pool, 0, (),

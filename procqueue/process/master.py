@@ -24,7 +24,7 @@ from procqueue.core.programs import Programs, has_failed
 from procqueue.core.settings.model import Settings
 from procqueue.core.wanted import Decision, Fork, Kill, Phase, Prove, Stop
 from procqueue.core.watching import UNWATCHED, Circumstances
-from procqueue.process import kernel, pools
+from procqueue.process import kernel
 from procqueue.process.absences import Absences
 from procqueue.process.autoscaling import Autoscaling
 from procqueue.process.births import Births
@@ -395,5 +395,5 @@ class Master:
         queues, programs = self.intent.queues, self.intent.programs
         if (program := programs.get(pool.rpartition(":")[0])) is not None:
             return program.restart_delay_max
-        forks_for = pools.queues_by_template(self.intent.settings, queues).get(pool, [pool])
+        forks_for = self.intent.templates().get(pool, [pool])
         return min((queues[name].restart_delay_max for name in forks_for if name in queues), default=5.0)

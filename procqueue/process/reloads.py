@@ -24,7 +24,7 @@ from procqueue.process.log import Log
 from procqueue.process.news import News
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import Output
-from procqueue.process.pools import SCHEDULER, WATCHER, queues_by_template
+from procqueue.process.pools import SCHEDULER, WATCHER
 
 
 class Master(Protocol):
@@ -94,6 +94,7 @@ class Reloads:
 
     def look(self) -> Look:
         """Have the code that runs compared with the disk; whoever has other code is replaced."""
+        self.code.forget_all_but({*self._master.intent.templates(), *self._master.intent.queues})
         look = Look()
         self.code.looks.append(look)
         self._master.intent.looks += 1
@@ -136,7 +137,7 @@ class Reloads:
 
     def _compared(self, changed: list[str], files: list[str]) -> None:
         intent = self._master.intent
-        forks_for = queues_by_template(intent.settings, intent.queues)
+        forks_for = intent.templates()
         stale = {queue for pool in changed for queue in forks_for.get(pool, [pool])}
         # Who never told what it imports does not run yet: it may be what the change is to mend.
         silent = {queue for queue in intent.queues if not self._is_known(queue, forks_for)}

@@ -144,6 +144,60 @@ def test_a_reload_adds_and_removes_queues(make: Make) -> None:
     project.wait_until(lambda: len(project.processes()) <= 8, "those of the removed queue to leave")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('env = {V = "1"}\n[queues.other]', "[queues.other]", "1 False"),
+        ('[queues.q]\nenv = {V = "1"}\n', "", "1 False"),
+        ("[queues.other]", '[queues.other]\napp = ["more"]', "1 True"),
+        ('[queues.other]\nenv = {V = "1"}\npreload = false', '[queues.other]\nenv = {V = "1"}', "1 False"),
+        ('env = {V = "1"}\npreload', 'env = {V = "2"}\npreload', "2 False"),
+    ],
+    ids=["variables gone", "queue gone", "another module", "preload", "other variables"],
+)
+def test_s3_a_reload_may_change_what_is_imported_and_as_whom(
+    make: Make, old: str, new: str, said: str
+) -> None:
+    app = """
+        @task(queue="other")
+        def tell() -> None:
+            say(f"V={os.environ.get('V')} {'more' in sys.modules}")
+        """
+    text = '[queues.q]\nenv = {V = "1"}\n[queues.other]\nenv = {V = "1"}\npreload = false\n'
+    project = make(text if "preload" in old else text.replace("preload = false\n", ""), app)
+    (project.folder / "more.py").touch()
+    project.start()
+    edit(project.config, old, new)
+
+    verb(project, "reload")
+    verb(project, "restart", "other", "--wait")
+
+    project.wait_until(lambda: settled(project, "other"), "the new ones")
+    project.push("tell", queue="other")
+    project.wait_until(lambda: project.said(), "a message to be handled")
+    assert project.said() == [f"V={said}"]
+
+
+def test_a_queue_that_comes_back_is_as_the_file_says_now_not_as_it_was(make: Make) -> None:
+    app = """
+        say(f"V={os.environ.get('V')}")
+        """
+    text = '[queues.other]\nenv = {V = "other"}\n'
+    queue = '[queues.q]\nprocesses = 2\nenv = {V = "was"}\n'
+    project = make(text + queue, app)
+    project.start()
+    edit(project.config, queue, "")
+    verb(project, "reload")
+    project.wait_until(lambda: "q" not in project.status()["queues"], "the queue to leave")
+    before = project.said().count("V=was")
+    project.config.write_text(project.config.read_text() + queue.replace("was", "now"))
+
+    verb(project, "reload")
+
+    project.wait_until(lambda: settled(project), "the queue to be back")
+    assert project.said().count("V=was") == before and "V=now" in project.said()
+
+
 def test_a_reload_of_a_file_that_cannot_be_used_changes_nothing(make: Make) -> None:
     project = make(TWO, APP)
     project.start()

@@ -8,7 +8,7 @@ from procqueue.core.events import Reason
 from procqueue.core.names import Targets
 from procqueue.process.intent import Intent
 from procqueue.process.wishes import Wishes
-from tests.core.test_changes import BASE, queue
+from tests.core.test_changes import BASE, program, queue
 
 
 def test_an_edition_is_kept_as_long_as_somebody_may_be_made_with_it(tmp_path: Path) -> None:
@@ -25,3 +25,14 @@ def test_an_edition_is_kept_as_long_as_somebody_may_be_made_with_it(tmp_path: Pa
     assert intent.edition(3) is third
     intent.refresh(Targets(queues=("emails",)), Reason.RESTART)
     assert intent.edition(4) is third
+
+
+def test_a_copy_that_was_away_during_a_change_is_as_its_program_is_now(tmp_path: Path) -> None:
+    intent = Intent(program(count=2), Wishes(str(tmp_path / "wishes.json")))
+    intent.refresh(Targets(copies=("clock:1",)), Reason.RESTART)
+    intent.apply(program(count=1))
+    intent.apply(new := program(count=1, command=("another",)))
+
+    intent.wishes.set("scaled", ("clock",), 2)
+
+    assert intent.edition(intent.generation_of("clock:1")[0]) is new
