@@ -12,6 +12,7 @@ import sys
 from typing import Any, Protocol
 
 from procqueue.core import events
+from procqueue.core.book import Book
 from procqueue.core.changes import Change
 from procqueue.core.errors import ConfigError
 from procqueue.core.events import Reason
@@ -31,6 +32,7 @@ class Master(Protocol):
     """What reloads need of their master."""
 
     intent: Intent
+    book: Book
     news: News
     nursery: Nursery
     log: Log
@@ -81,7 +83,11 @@ class Reloads:
         """Want what a new configuration says; return what differs."""
         intent = self._master.intent
         watched = (intent.settings.files, intent.settings.reload)
+        before = intent.queues.keys()
         found = intent.apply(new)
+        for name in intent.queues.keys() - before:
+            if name in self._master.book.proved:  # one that was there before is not wanted as it was
+                self._master.note(events.Proved(name, intent.generation_of(name)[0]))
         if watched != (intent.settings.files, intent.settings.reload):
             self._renew(WATCHER)
         for change in found:

@@ -183,7 +183,7 @@ def test_a_queue_that_comes_back_is_as_the_file_says_now_not_as_it_was(make: Mak
         say(f"V={os.environ.get('V')}")
         """
     text = '[queues.other]\nenv = {V = "other"}\n'
-    queue = '[queues.q]\nprocesses = 2\nenv = {V = "was"}\n'
+    queue = '[queues.q]\nstart_seconds = 0\nenv = {V = "was"}\n'
     project = make(text + queue, app)
     project.start()
     edit(project.config, queue, "")
