@@ -143,8 +143,9 @@ class Master:
 
     def _act(self) -> Decision:
         """Carry out what the plan wants until it wants nothing more."""
+        # One moment for all passes: while acting takes time, what time alone brings waits for the next turn.
+        now = self._absences.now()
         for _ in range(100):
-            now = self._absences.now()
             decision = decide(self.intent.wanted(), self.book, now)
             if not decision.actions:
                 self._see_that_all_is_ready()
