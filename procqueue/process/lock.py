@@ -34,6 +34,14 @@ def take(path: str) -> int:
     return fd
 
 
+def is_at(path: str, fd: int) -> bool:
+    """Return whether the file of a lock that is held still has this name. It is not opened for that."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
 def holder(path: str) -> int | None:
     """Return the pid of the process that holds the lock, None if nobody does. Not for the holder itself."""
     try:

@@ -31,6 +31,7 @@ from procqueue.process.births import Births
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.control import Control
 from procqueue.process.copies import Copies
+from procqueue.process.foothold import Foothold
 from procqueue.process.former import Former
 from procqueue.process.hearing import Hearing
 from procqueue.process.hooks import Hooks
@@ -107,6 +108,7 @@ class Master:
         self._verbs = Verbs(self)
         self._hearing = Hearing(self)
         self.control = Control(state.socket, settings.master.socket_mode, self.selector, self._verbs.answer)
+        self._foothold = Foothold(self)
         self.liaison = Liaison(self.nursery, self.log)
         self.news.heard = lambda about, text: self.hooks.happened("on_problem", about, text)
         self.adoption = Adoption(state.boards, self.selector, self.liaison, self.log)
@@ -252,9 +254,8 @@ class Master:
         # At most an hour: epoll takes no more than 24 days at once.
         moments = [wake_at, self.lookout.at, self.adoption.at, self.control.next_deadline()]
         moments += [self.former.at, self.copies.next_moment(), self.output.next_moment(), now + 3600]
-        moments += [self.surroundings.next_moment(), self.stacks.next_moment()]
-        moments.append(self.hooks.next_moment())
-        moments.append(self.pauses.next_moment())
+        moments += [self.surroundings.next_moment(), self.stacks.next_moment(), self.hooks.next_moment()]
+        moments += [self.pauses.next_moment(), self._foothold.next_moment()]
         due = min(at for at in moments if at is not None)
         happened = self.selector.select(max(0.0, due - now))
         self._absences.now(due)
@@ -267,6 +268,7 @@ class Master:
         self.copies.tick(now)
         self.output.tick()
         self.pauses.tick()
+        self._foothold.tick(now)
         if now >= self.former.at:
             self.former.kill_late()
         if now >= self.lookout.at:

@@ -76,7 +76,6 @@ class Reloads:
         except ConfigError as error:
             news.problem("configuration", f"not applied: {error}")
             return False
-        news.solved("configuration")
         return True
 
     def apply(self, new: Settings) -> list[Change]:
@@ -90,6 +89,7 @@ class Reloads:
                 self._master.note(events.Proved(name, intent.generation_of(name)[0]))
         if watched != (intent.settings.files, intent.settings.reload):
             self._renew(WATCHER)
+        self._master.news.solved("configuration")
         for change in found:
             self._master.log.info("reload", change=change.words())
         if any(change.table.startswith("queues.") for change in found):

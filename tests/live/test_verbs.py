@@ -276,7 +276,8 @@ def test_a_hangup_is_a_reload(make: Make) -> None:
     project.wait_until(lambda: settled(project) and queue(project)["wanted"] == 3, "three")
 
 
-def test_a_hangup_with_a_bad_file_is_a_problem_until_it_is_mended(make: Make) -> None:
+@pytest.mark.parametrize("by", ["signal", "verb"])
+def test_a_hangup_with_a_bad_file_is_a_problem_until_it_is_mended(make: Make, by: str) -> None:
     project = make(TWO, APP)
     master = project.start()
     edit(project.config, "processes = 2", "processes = 0.5")
@@ -285,7 +286,10 @@ def test_a_hangup_with_a_bad_file_is_a_problem_until_it_is_mended(make: Make) ->
     assert project.status()["problems"][0]["about"] == "configuration"
     edit(project.config, "processes = 0.5", "processes = 2")
 
-    master.send_signal(signal.SIGHUP)
+    if by == "signal":
+        master.send_signal(signal.SIGHUP)
+    else:
+        verb(project, "reload")
 
     project.wait_until(lambda: not project.status()["problems"], "it to be solved")
 
