@@ -148,8 +148,9 @@ class Master:
         # One moment for all passes: while acting takes time, what time alone brings waits for the next turn.
         now = self._absences.now()
         for _ in range(100):
-            decision = decide(self.intent.wanted(), self.book, now)
+            decision = decide(wanted := self.intent.wanted(), self.book, now)
             if not decision.actions:
+                self.news.settle(wanted.pools, self.book, now)
                 self._see_that_all_is_ready()
                 self._verbs.settle()
                 return decision
