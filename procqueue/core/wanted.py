@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from procqueue.core.events import Reason
@@ -61,10 +62,11 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Everything that is wanted."""
+    """Everything that is wanted. `graces`: of pools that are not wanted any more; their children leave."""
 
     pools: tuple[Pool, ...]
     phase: Phase = Phase.RUN
+    graces: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

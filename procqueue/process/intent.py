@@ -47,6 +47,7 @@ class Intent:
         self._preloads = preloads  # templates are used where they may be
         self._raised: dict[str, tuple[int, Reason]] = {}  # queue, program or copy → its generation, and why
         self._editions = {1: settings}
+        self._graces: dict[str, float] = {}  # of all pools that are wanted, or were
         self._imports_since: dict[str, int] = {}  # queue → as in pools.Ask
         self.scalings: dict[str, Scaling] = {}  # of queues whose number follows the load
         self.looks = 0  # how often the code was to be compared with the disk
@@ -130,7 +131,8 @@ class Intent:
             found.append(pools.of_inspector(self.looks))
         if queues:
             found.append(pools.of_scheduler())
-        return Wanted(tuple(found), self.phase)
+        self._graces |= {pool.name: pool.grace for pool in found}
+        return Wanted(tuple(found), self.phase, self._graces)
 
     def templates(self) -> dict[str, list[str]]:
         """Return the queues of each template, by its name."""
