@@ -1,4 +1,4 @@
-"""Asking a running master. Imported by the small verbs: no more than the standard library and the lock."""
+"""Asking a running master. Imported by the small verbs: json, os and socket only."""
 
 from __future__ import annotations
 
