@@ -326,13 +326,9 @@ class Master:
             self.news.restarts[kept.name] = self.news.restarts.get(kept.name, 0) + 1
         if reason in events.UNCAUSED:
             self.log.warning(
-                "died",
-                name=kept.name,
-                pid=kept.pid,
-                reason=reason,
-                **exited.facts(),
+                "died", name=kept.name, pid=kept.pid, reason=reason, **exited.facts(),
                 error=kept.error or None,
-            )
+            )  # fmt: skip
         else:
             self.log.info("left", name=kept.name, pid=kept.pid, reason=reason)
         if self.book.pulse(kept.pool).loops(time.monotonic()):
