@@ -20,6 +20,8 @@ from procqueue.core.wanted import Action, Decision, Fork, Kill, Phase, Pool, Pro
 LAST_GRACE = 10.0
 #: A template forks within milliseconds. One that has not carried out any order for so long is stuck.
 ORDER_PATIENCE = 10.0
+#: The grace of those of whom nobody knows what they were promised.
+_GRACE = 25.0
 
 
 def decide(wanted: Wanted, book: Book, now: float) -> Decision:
@@ -68,7 +70,8 @@ def _of_programs(programs: Programs, wanted: Wanted, book: Book) -> Iterator[Act
 def _strangers(wanted: Wanted, book: Book) -> list[Pool]:
     """Return the pools that have children though nobody wants them any more."""
     known = {pool.name for pool in wanted.pools}
-    return [Pool(name, count=0) for name in sorted({c.pool for c in book.children.values()} - known)]
+    names = sorted({c.pool for c in book.children.values()} - known)
+    return [Pool(name, 0, grace=wanted.graces.get(name, _GRACE)) for name in names]
 
 
 def _ending(pool: Pool, book: Book, phase: Phase, reason: Reason, now: float) -> Sequence[Kill | Stop]:
@@ -146,7 +149,9 @@ def _generations(template: Pool, wanted: Wanted, book: Book) -> set[int]:
 
 def _does_without(pool: Pool, generation: int, book: Book) -> bool:
     """True if the children of this generation import the application themselves."""
-    return not pool.template or (not pool.insists and (pool.template, generation) in book.unfit)
+    if not pool.template or generation < pool.template_since:
+        return True  # those of before import something else, or with other variables
+    return not pool.insists and (pool.template, generation) in book.unfit
 
 
 def _maker(pool: Pool, generation: int, book: Book, now: float) -> str | None:

@@ -16,6 +16,7 @@ from procqueue.core.settings.program import Restart
 from procqueue.core.wanted import Fork, Pool, Stop, Wanted
 
 #: So many may be younger than this (s): thirty interpreters that start at once make each ten times slower.
+#: What could not be forked counts too: the next one would fail as well.
 CROWD, YOUNG = 10, 0.1
 
 
@@ -61,7 +62,9 @@ class Programs:
         for pool in wanted.pools:
             self._by_name.setdefault(pool.rules.program if pool.rules else pool.name, []).append(pool)
         young = (book.of(pool.name) for pool in self._copies)
-        self._young = [c.started for children in young for c in children if now < c.started + YOUNG]
+        tried = [child.started for children in young for child in children]
+        tried += [book.pulse(pool.name).forks.failed_at for pool in self._copies]
+        self._young = [at for at in tried if now < at + YOUNG]
 
     def running(self) -> Iterator[Fork | Stop]:
         """Yield what is to be done so that all run that are wanted."""

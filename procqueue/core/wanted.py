@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from procqueue.core.events import Reason
@@ -28,9 +29,10 @@ class Pool:
     """What is wanted of one kind of child: the consumers of a queue, the scheduler, or templates.
 
     `last`: it is needed until all with a lower number are gone. `template`: the pool of templates that fork
-    its children, "" for none; `insists`: also unfit ones. `is_template`: its children fork those of other
-    pools; there is one of each generation of which a child may be wanted, whatever `count` says. `fresh`: why
-    the generation was raised. `rules`: it is the copy number `index` of a program. Times are seconds.
+    its children, "" for none; those of generations before `template_since` import for themselves; `insists`:
+    also unfit ones. `is_template`: its children fork those of other pools; there is one of each generation of
+    which a child may be wanted, whatever `count` says. `fresh`: why the generation was raised. `rules`: it is
+    the copy number `index` of a program. Times are seconds.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Pool:
     grace: float = 25.0
     last: int = 0
     template: str = ""
+    template_since: int = 1
     insists: bool = False
     is_template: bool = False
     fresh: Reason = Reason.RELOAD
@@ -59,10 +62,11 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Everything that is wanted."""
+    """Everything that is wanted. `graces`: of pools that are not wanted any more; their children leave."""
 
     pools: tuple[Pool, ...]
     phase: Phase = Phase.RUN
+    graces: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ TYPE_CHECKING = False  # without typing, whose import takes longer than all of t
 if TYPE_CHECKING:
     from typing import Any
 
+#: Seconds for a master to put its socket back, and between two looks.
+_PUT_BACK, _LOOK = 3.0, 0.02
+
 
 class NoMaster(Exception):
     """No master answers under this state directory."""
@@ -23,11 +26,12 @@ def ask(state_dir: str, verb: str, *, patience: float | None = 5.0, **facts: Any
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(2.0)
     try:
-        folder = os.open(state_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            connection.connect(f"/proc/self/fd/{folder}/control.sock")
-        finally:
-            os.close(folder)
+            _connect(connection, state_dir)
+        except FileNotFoundError:
+            if not _comes_back(state_dir):
+                raise
+            _connect(connection, state_dir)
         connection.sendall(json.dumps({"v": 1, "verb": verb, **facts}).encode() + b"\n")
         connection.settimeout(patience)
         answer = b""
@@ -48,3 +52,42 @@ def ask(state_dir: str, verb: str, *, patience: float | None = 5.0, **facts: Any
         raise NoMaster(f"no master is running under {state_dir} ({error.strerror})") from error
     finally:
         connection.close()
+
+
+def _connect(connection: socket.socket, state_dir: str) -> None:
+    folder = os.open(state_dir, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        connection.connect(f"/proc/self/fd/{folder}/control.sock")
+    finally:
+        os.close(folder)
+
+
+def _comes_back(state_dir: str) -> bool:
+    """Wake a master whose socket was removed, if there is one, and wait until it has put it back."""
+    import time  # rarely needed, and a command is to answer at once
+
+    from procqueue.process import lock
+
+    give_up = time.monotonic() + _PUT_BACK
+    woken = False
+    while time.monotonic() < give_up and (pid := lock.holder(f"{state_dir}/master.lock")) is not None:
+        woken = woken or _wake(pid)
+        if os.path.exists(f"{state_dir}/control.sock"):
+            return True
+        time.sleep(_LOOK)
+    return False
+
+
+def _wake(pid: int) -> bool:
+    """Send USR1, which has it open its logs anew; False if it is not far enough yet to hear that."""
+    import signal
+
+    try:
+        with open(f"/proc/{pid}/status", encoding="ascii") as file:
+            caught = next(line for line in file if line.startswith("SigCgt:")).split()[1]
+        if int(caught, 16) >> (signal.SIGUSR1 - 1) & 1:
+            os.kill(pid, signal.SIGUSR1)
+            return True
+    except (OSError, StopIteration):
+        pass
+    return False

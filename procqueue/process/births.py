@@ -6,6 +6,7 @@ import os
 import signal
 
 from procqueue.core.wanted import Fork
+from procqueue.process import kernel
 from procqueue.process.code import Code
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.copies import Copies
@@ -13,8 +14,11 @@ from procqueue.process.intent import Intent
 from procqueue.process.lifeline import pair
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import OURS, Output, targets_of_queue
-from procqueue.process.pools import INSPECTOR, LOGGER, SCHEDULER, TEMPLATE, WATCHER, queues_by_template
+from procqueue.process.pools import INSPECTOR, LOGGER, SCHEDULER, TEMPLATE, WATCHER
 from procqueue.process.statedir import StateDir
+
+#: Descriptors that no child is made with: whoever asks how things are shall be answered when they run out.
+_SPARE = 8
 
 
 class Births:
@@ -41,6 +45,7 @@ class Births:
 
     def make(self, id: str, fork: Fork) -> Kept:
         """Make the child, or what is known of it before its template forks it. Raises OSError."""
+        kernel.require_free_descriptors(_SPARE + self._nursery.descriptors_to_come())
         # Somebody may have removed the state directory: without a place for its board nobody could work.
         os.makedirs(self._state.boards, mode=0o700, exist_ok=True)
         if fork.pool == SCHEDULER:
@@ -93,8 +98,8 @@ class Births:
         from procqueue.process.template import Template
 
         settings = self._intent.edition(fork.generation)
-        names = queues_by_template(settings, settings.queues)[fork.pool]
-        queues = [settings.queues[name] for name in names]
+        names = self._intent.templates()[fork.pool]
+        queues = [settings.queues[n] for n in names if self._intent.imports_since(n) <= fork.generation]
         with self._output.opened(id, "template", OURS, own=True) as output:
             return self._nursery.fork(
                 id, fork.pool, 0, (),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from procqueue.core.exits import Exit
@@ -78,6 +78,10 @@ class Code:
     def learn(self, pool: str, files: Mapping[str, str], *, more: bool) -> None:
         """Take note of what was imported; `more`: beside what was told before."""
         self._known[pool] = {**self._known[pool], **files} if more and pool in self._known else dict(files)
+
+    def forget_all_but(self, pools: Container[str]) -> None:
+        """Keep what these have imported, and nothing of those that are not there any more."""
+        self._known = {pool: files for pool, files in self._known.items() if pool in pools}
 
     def known(self) -> dict[str, dict[str, str]]:
         """Return the fingerprints that the inspector is to compare."""

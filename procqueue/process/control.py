@@ -46,8 +46,18 @@ class Control:
         self._answer = answer
         self._clients: list[Client] = []
         self._resting_until = float("inf")
+        self._path, self._mode = path, mode
         self._listener = _listen(path, mode)
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
+
+    def listen_again(self) -> None:
+        """Listen at the same place anew: the socket was removed. Raises OSError."""
+        listener = _listen(self._path, self._mode)
+        if self._resting_until == float("inf"):
+            self._selector.unregister(self._listener)
+        self._listener.close()
+        self._listener, self._resting_until = listener, float("inf")
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def reply(self, client: Client, document: dict[str, Any]) -> None:
         """Answer a client, now or whenever it reads."""

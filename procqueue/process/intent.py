@@ -19,6 +19,7 @@ from procqueue.core.settings.program import ProgramSettings
 from procqueue.core.wanted import Phase, Pool, Wanted
 from procqueue.core.watching import UNWATCHED, Circumstances
 from procqueue.process import pools
+from procqueue.process.application import modules_of
 from procqueue.process.pools import Ask
 from procqueue.process.wishes import Wishes
 
@@ -46,6 +47,8 @@ class Intent:
         self._preloads = preloads  # templates are used where they may be
         self._raised: dict[str, tuple[int, Reason]] = {}  # queue, program or copy → its generation, and why
         self._editions = {1: settings}
+        self._graces: dict[str, float] = {}  # of all pools that are wanted, or were
+        self._imports_since: dict[str, int] = {}  # queue → as in pools.Ask
         self.scalings: dict[str, Scaling] = {}  # of queues whose number follows the load
         self.looks = 0  # how often the code was to be compared with the disk
         self.held = False  # programs wait until those of a former master are gone
@@ -110,8 +113,12 @@ class Intent:
     def wanted(self) -> Wanted:
         """Return everything that is wanted, in the words of the plan."""
         queues = self.queues
-        asks = {name: Ask(self.count(name), *self.generation_of(name)) for name in queues}
-        found: list[Pool] = pools.of_queues(self.settings, queues, asks, preloads=self._preloads)
+        asks = {
+            name: Ask(self.count(name), *self.generation_of(name), self.imports_since(name))
+            for name in queues
+        }
+        templates = self.templates() if self._preloads else {}
+        found: list[Pool] = pools.of_queues(self.settings, queues, asks, templates)
         for program in self.programs.values():
             found += pools.of_program(
                 program, {copy: self._ask(program, copy) for copy in self.copies(program)}
@@ -124,7 +131,16 @@ class Intent:
             found.append(pools.of_inspector(self.looks))
         if queues:
             found.append(pools.of_scheduler())
-        return Wanted(tuple(found), self.phase)
+        self._graces |= {pool.name: pool.grace for pool in found}
+        return Wanted(tuple(found), self.phase, self._graces)
+
+    def templates(self) -> dict[str, list[str]]:
+        """Return the queues of each template, by its name."""
+        return pools.queues_by_template(self.settings, self.queues, self._imports_since)
+
+    def imports_since(self, queue: str) -> int:
+        """Return the generation since which a queue imports what it imports now, and as whom."""
+        return self._imports_since.get(queue, 1)
 
     def refresh(self, targets: Targets, why: Reason) -> None:
         """Want fresh processes for all that is meant, with the present configuration and code."""
@@ -135,6 +151,8 @@ class Intent:
         found = changes(self.settings, new)
         if any(change.need is Need.START for change in found):
             return found
+        imports = [name for name in new.queues if _imports(self.settings, name) != _imports(new, name)]
+        self._imports_since |= dict.fromkeys(imports, self.generation + 1)
         self.settings, self.read_at = new, time.time()
         fresh = [change.name for change in found if change.need is Need.FRESH and change.name]
         if any(change.need is Need.FRESH and not change.name for change in found):
@@ -160,7 +178,9 @@ class Intent:
     def generation_of(self, name: str) -> tuple[int, Reason]:
         """Return in which generation a queue or copy is wanted, and why that was raised."""
         # A copy that came later is of the generation in which its program was last changed.
-        return self._raised.get(name) or self._raised.get(name.rpartition(":")[0], (1, Reason.RELOAD))
+        # One that was raised by hand before that too, if it was scaled away meanwhile.
+        of_both = [self._raised.get(one, (1, Reason.RELOAD)) for one in (name, name.rpartition(":")[0])]
+        return max(of_both, key=lambda raised: raised[0])
 
     def _ask(self, program: ProgramSettings, copy: str) -> Ask:
         if self.held:
@@ -170,3 +190,9 @@ class Intent:
 
     def _serves(self, name: str) -> bool:
         return not self._only or name in self._only
+
+
+def _imports(settings: Settings, name: str) -> tuple[object, ...] | None:
+    """Return what the consumers of a queue import, and as whom; None if there is no such queue."""
+    queue = settings.queues.get(name)
+    return (settings.path, modules_of(settings, queue), queue.environment) if queue else None

@@ -59,6 +59,17 @@ def limit_descriptors(limits: tuple[int, int]) -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+def require_free_descriptors(number: int) -> None:
+    """Raise OSError (EMFILE) where fewer than so many are free."""
+    taken: list[int] = []
+    try:
+        for _ in range(number):
+            taken.append(os.eventfd(0))
+    finally:
+        for fd in taken:
+            os.close(fd)
+
+
 def children_of(pid: int) -> list[int]:
     """Return the direct children of a process."""
     found: list[int] = []

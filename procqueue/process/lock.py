@@ -23,15 +23,26 @@ class Occupied(Exception):
 
 
 def take(path: str) -> int:
-    """Lock the file and return its descriptor, to be kept open. Raises Occupied."""
+    """Lock the file and return its descriptor, to be kept open. Raises Occupied; OSError without locks."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except (BlockingIOError, PermissionError):  # EAGAIN or EACCES: somebody has it
         holder = _holder(fd)
         os.close(fd)
         raise Occupied(holder) from None
+    except OSError:  # a file system that has no locks, such as some over the network
+        os.close(fd)
+        raise
     return fd
+
+
+def is_at(path: str, fd: int) -> bool:
+    """Return whether the file of a lock that is held still has this name. It is not opened for that."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def holder(path: str) -> int | None:

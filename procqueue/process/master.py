@@ -24,13 +24,14 @@ from procqueue.core.programs import Programs, has_failed
 from procqueue.core.settings.model import Settings
 from procqueue.core.wanted import Decision, Fork, Kill, Phase, Prove, Stop
 from procqueue.core.watching import UNWATCHED, Circumstances
-from procqueue.process import kernel, pools
+from procqueue.process import kernel
 from procqueue.process.absences import Absences
 from procqueue.process.autoscaling import Autoscaling
 from procqueue.process.births import Births
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.control import Control
 from procqueue.process.copies import Copies
+from procqueue.process.foothold import Foothold
 from procqueue.process.former import Former
 from procqueue.process.hearing import Hearing
 from procqueue.process.hooks import Hooks
@@ -107,6 +108,7 @@ class Master:
         self._verbs = Verbs(self)
         self._hearing = Hearing(self)
         self.control = Control(state.socket, settings.master.socket_mode, self.selector, self._verbs.answer)
+        self._foothold = Foothold(self)
         self.liaison = Liaison(self.nursery, self.log)
         self.news.heard = lambda about, text: self.hooks.happened("on_problem", about, text)
         self.adoption = Adoption(state.boards, self.selector, self.liaison, self.log)
@@ -143,10 +145,12 @@ class Master:
 
     def _act(self) -> Decision:
         """Carry out what the plan wants until it wants nothing more."""
+        # One moment for all passes: while acting takes time, what time alone brings waits for the next turn.
+        now = self._absences.now()
         for _ in range(100):
-            now = self._absences.now()
-            decision = decide(self.intent.wanted(), self.book, now)
+            decision = decide(wanted := self.intent.wanted(), self.book, now)
             if not decision.actions:
+                self.news.settle(wanted.pools, self.book, now)
                 self._see_that_all_is_ready()
                 self._verbs.settle()
                 return decision
@@ -251,9 +255,8 @@ class Master:
         # At most an hour: epoll takes no more than 24 days at once.
         moments = [wake_at, self.lookout.at, self.adoption.at, self.control.next_deadline()]
         moments += [self.former.at, self.copies.next_moment(), self.output.next_moment(), now + 3600]
-        moments += [self.surroundings.next_moment(), self.stacks.next_moment()]
-        moments.append(self.hooks.next_moment())
-        moments.append(self.pauses.next_moment())
+        moments += [self.surroundings.next_moment(), self.stacks.next_moment(), self.hooks.next_moment()]
+        moments += [self.pauses.next_moment(), self._foothold.next_moment()]
         due = min(at for at in moments if at is not None)
         happened = self.selector.select(max(0.0, due - now))
         self._absences.now(due)
@@ -266,6 +269,7 @@ class Master:
         self.copies.tick(now)
         self.output.tick()
         self.pauses.tick()
+        self._foothold.tick(now)
         if now >= self.former.at:
             self.former.kill_late()
         if now >= self.lookout.at:
@@ -322,13 +326,9 @@ class Master:
             self.news.restarts[kept.name] = self.news.restarts.get(kept.name, 0) + 1
         if reason in events.UNCAUSED:
             self.log.warning(
-                "died",
-                name=kept.name,
-                pid=kept.pid,
-                reason=reason,
-                **exited.facts(),
+                "died", name=kept.name, pid=kept.pid, reason=reason, **exited.facts(),
                 error=kept.error or None,
-            )
+            )  # fmt: skip
         else:
             self.log.info("left", name=kept.name, pid=kept.pid, reason=reason)
         if self.book.pulse(kept.pool).loops(time.monotonic()):
@@ -395,5 +395,5 @@ class Master:
         queues, programs = self.intent.queues, self.intent.programs
         if (program := programs.get(pool.rpartition(":")[0])) is not None:
             return program.restart_delay_max
-        forks_for = pools.queues_by_template(self.intent.settings, queues).get(pool, [pool])
+        forks_for = self.intent.templates().get(pool, [pool])
         return min((queues[name].restart_delay_max for name in forks_for if name in queues), default=5.0)

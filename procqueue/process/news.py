@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from procqueue.core.book import Book
 from procqueue.core.repairs import Repair
+from procqueue.core.wanted import Pool
 from procqueue.process.log import Log
 
 
@@ -71,6 +73,22 @@ class News:
         if any(self.notes.get(about, ("",))[0] != text for about in abouts):
             self.log.warning("note", about=",".join(abouts), text=text)
         self.notes.update({about: (text, time.time()) for about in abouts})
+
+    def settle(self, pools: Iterable[Pool], book: Book, now: float) -> None:
+        """End the problems of pools that are not wanted any more, or want nobody forked any more.
+
+        To be called when the plan wants nothing. `now`: monotonic.
+        """
+        if not self.problems:
+            return
+        counts = {pool.name: pool.count for pool in pools}
+        for about, (text, _) in list(self.problems.items()):
+            if about not in book.pulses:
+                continue  # no pool
+            count, again_at = counts.get(about, 0), book.pulses[about].forks.not_before
+            has_all = text.startswith("cannot fork") and len(book.of(about)) >= count and now >= again_at
+            if has_all or not count:
+                self.solved(about)
 
     def solved(self, about: str) -> None:
         """Note that a problem is none any more."""

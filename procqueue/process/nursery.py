@@ -132,6 +132,11 @@ class Nursery:
         kept.start_time = kernel.start_time_of(kept.pid)
         self.kept[kept.id] = kept
 
+    def descriptors_to_come(self) -> int:
+        """Return how many more those will take that are made: a pidfd, and the board of each consumer."""
+        kept = self.kept.values()
+        return sum(bool(k.awaits) for k in kept) + sum(k.is_consumer and k.board is None for k in kept)
+
     def born(self, kept: Kept, pid: int, pidfd: int) -> None:
         """Note that the template has forked what was ordered of it."""
         kept.pid, kept.pidfd, kept.start_time, kept.awaits = pid, pidfd, kernel.start_time_of(pid), ""

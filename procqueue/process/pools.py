@@ -29,16 +29,19 @@ class Ask:
     count: int
     generation: int
     why: Reason = Reason.RELOAD  # the generation was raised
+    imports_since: int = 1  # the generation since which it imports what it imports now, and as whom
 
 
 def of_queues(
-    settings: Settings, queues: Mapping[str, QueueSettings], asks: Mapping[str, Ask], *, preloads: bool
+    settings: Settings,
+    queues: Mapping[str, QueueSettings],
+    asks: Mapping[str, Ask],
+    templates: Mapping[str, list[str]],
 ) -> list[Pool]:
     """Return the pools of the queues, and of the templates that their consumers come from.
 
-    `preloads`: templates are used where they may be.
+    `templates`: the queues of each, as queues_by_template says; none if none are used.
     """
-    templates = queues_by_template(settings, queues) if preloads else {}
     template_of = {name: template for template, names in templates.items() for name in names}
     pools = [
         Pool(
@@ -51,6 +54,7 @@ def of_queues(
             start_seconds=queue.start_seconds,
             grace=queue.effective_grace(settings.master.grace),
             template=template_of.get(name, ""),
+            template_since=asks[name].imports_since,
             insists=queue.preload == "always",
         )
         for name, queue in queues.items()
@@ -92,8 +96,8 @@ def of_logger() -> Pool:
 
 
 def of_inspector(number: int) -> Pool:
-    """Return the pool of the inspector, which lives once for each number."""
-    rules = Rules(INSPECTOR, Restart.NEVER)
+    """Return the pool of the inspector, which does its work once for each number: somebody waits for it."""
+    rules = Rules(INSPECTOR, Restart.ON_FAILURE, start_retries=None)
     return Pool(INSPECTOR, 1, surge=0, generation=number, start_timeout=30.0, grace=1.0, rules=rules)
 
 
@@ -102,8 +106,13 @@ def of_watcher() -> Pool:
     return Pool(WATCHER, 1, surge=0, grace=1.0)
 
 
-def queues_by_template(settings: Settings, queues: Mapping[str, QueueSettings]) -> dict[str, list[str]]:
-    """Return the queues that share a template, by its name: those that import alike."""
+def queues_by_template(
+    settings: Settings, queues: Mapping[str, QueueSettings], imports_since: Mapping[str, int]
+) -> dict[str, list[str]]:
+    """Return the queues that share a template, by its name: those that import alike.
+
+    A name means the same modules and the same environment for ever. `imports_since`: as in Ask.
+    """
     found: dict[str, list[str]] = {}
     makers: dict[tuple[tuple[str, ...], Environment], str] = {}
     for name, queue in queues.items():
@@ -111,7 +120,9 @@ def queues_by_template(settings: Settings, queues: Mapping[str, QueueSettings]) 
             modules = modules_of(settings, queue)
             template = TEMPLATE + ",".join(modules)
             if queue.environment != Environment():  # named after the first queue that has it
-                template = makers.setdefault((modules, queue.environment), f"{template} for {name}")
+                since = imports_since.get(name, 1)
+                of = f"{name} since {since}" if since > 1 else name
+                template = makers.setdefault((modules, queue.environment), f"{template} for {of}")
             found.setdefault(template, []).append(name)
     return found
 

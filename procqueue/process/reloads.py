@@ -12,6 +12,7 @@ import sys
 from typing import Any, Protocol
 
 from procqueue.core import events
+from procqueue.core.book import Book
 from procqueue.core.changes import Change
 from procqueue.core.errors import ConfigError
 from procqueue.core.events import Reason
@@ -24,13 +25,14 @@ from procqueue.process.log import Log
 from procqueue.process.news import News
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import Output
-from procqueue.process.pools import SCHEDULER, WATCHER, queues_by_template
+from procqueue.process.pools import SCHEDULER, WATCHER
 
 
 class Master(Protocol):
     """What reloads need of their master."""
 
     intent: Intent
+    book: Book
     news: News
     nursery: Nursery
     log: Log
@@ -74,16 +76,20 @@ class Reloads:
         except ConfigError as error:
             news.problem("configuration", f"not applied: {error}")
             return False
-        news.solved("configuration")
         return True
 
     def apply(self, new: Settings) -> list[Change]:
         """Want what a new configuration says; return what differs."""
         intent = self._master.intent
         watched = (intent.settings.files, intent.settings.reload)
+        before = intent.queues.keys()
         found = intent.apply(new)
+        for name in intent.queues.keys() - before:
+            if name in self._master.book.proved:  # one that was there before is not wanted as it was
+                self._master.note(events.Proved(name, intent.generation_of(name)[0]))
         if watched != (intent.settings.files, intent.settings.reload):
             self._renew(WATCHER)
+        self._master.news.solved("configuration")
         for change in found:
             self._master.log.info("reload", change=change.words())
         if any(change.table.startswith("queues.") for change in found):
@@ -94,6 +100,7 @@ class Reloads:
 
     def look(self) -> Look:
         """Have the code that runs compared with the disk; whoever has other code is replaced."""
+        self.code.forget_all_but({*self._master.intent.templates(), *self._master.intent.queues})
         look = Look()
         self.code.looks.append(look)
         self._master.intent.looks += 1
@@ -136,7 +143,7 @@ class Reloads:
 
     def _compared(self, changed: list[str], files: list[str]) -> None:
         intent = self._master.intent
-        forks_for = queues_by_template(intent.settings, intent.queues)
+        forks_for = intent.templates()
         stale = {queue for pool in changed for queue in forks_for.get(pool, [pool])}
         # Who never told what it imports does not run yet: it may be what the change is to mend.
         silent = {queue for queue in intent.queues if not self._is_known(queue, forks_for)}

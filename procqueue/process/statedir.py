@@ -30,6 +30,7 @@ class StateDir:
     path: str
     host: str
     lock_fd: int
+    lost: bool = False  # it is another master's by now
 
     @property
     def boards(self) -> str:
@@ -69,9 +70,18 @@ def open_state_dir(path: str) -> StateDir:
         ) from error
 
 
+def take_again(state: StateDir) -> None:
+    """Make and lock a directory that was removed while its master ran. Raises Occupied, OSError."""
+    os.makedirs(state.boards, mode=0o700, exist_ok=True)
+    removed, state.lock_fd = state.lock_fd, lock.take(f"{state.path}/master.lock")
+    os.close(removed)
+    _write(f"{state.path}/master.pid", f"{os.getpid()}\n")
+    _write_host(state)
+
+
 def leave_state_dir(state: StateDir) -> None:
     """Remove what must not outlive the master. The host's identity and the lock file stay."""
-    for name in ("master.pid", "control.sock"):
+    for name in () if state.lost else ("master.pid", "control.sock"):
         try:
             os.unlink(f"{state.path}/{name}")
         except FileNotFoundError:
@@ -103,6 +113,10 @@ def survivors(state: StateDir) -> list[Survivor]:
 def renew_host(state: StateDir) -> None:
     """Take a new identity towards the store. Raises OSError where it cannot be kept for the next master."""
     state.host = secrets.token_hex(8)
+    _write_host(state)
+
+
+def _write_host(state: StateDir) -> None:
     _write(f"{state.path}/host", f"{state.host} {_place(state.path)}\n")
 
 

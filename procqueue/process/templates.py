@@ -20,7 +20,7 @@ from procqueue.process.intent import Intent
 from procqueue.process.news import News
 from procqueue.process.nursery import Exited, Kept, Nursery
 from procqueue.process.output import Output
-from procqueue.process.pools import TEMPLATE, queues_by_template
+from procqueue.process.pools import TEMPLATE
 from procqueue.process.reloads import Reloads
 from procqueue.process.statedir import StateDir
 
@@ -90,9 +90,7 @@ class Templates:
 
     def queues_of(self, template: Kept) -> list[str]:
         """Return the queues whose consumers it forks."""
-        return queues_by_template(self._master.intent.settings, self._master.intent.queues).get(
-            template.pool, []
-        )
+        return self._master.intent.templates().get(template.pool, [])
 
     def _hear(self, template: Kept, message: dict[str, Any]) -> None:
         master = self._master

@@ -17,6 +17,7 @@ from procqueue.core.events import Life, Reason
 from procqueue.core.exits import Exit
 from procqueue.core.names import NoSuchName, Targets, resolve
 from procqueue.core.programs import rest_of
+from procqueue.core.units import seconds
 from procqueue.core.wanted import Phase, Pool
 from procqueue.process import kernel
 from procqueue.process.control import Client, Control
@@ -82,6 +83,10 @@ class Verbs:
         except OSError as failed:
             text = f"the wish cannot be kept in state_dir: {failed.strerror}"
             return error(Exit.FAILED, text, "it holds until this master ends")
+        except (KeyError, ValueError, TypeError, AttributeError, OverflowError) as wrong:
+            # Whoever wrote it may be of another version. It must not end the master.
+            text = f"this master does not understand the request: {type(wrong).__name__}: {wrong}"
+            return error(Exit.USAGE, text, "is the command of another version than it?")
 
     def settle(self) -> None:
         """Answer those whose wish has come true."""
@@ -217,7 +222,7 @@ class Verbs:
 
     def _pause(self, request: Document, _client: Client) -> Document:
         queues = self._queues(request)
-        self.master.pauses.pause(queues, request.get("seconds"))
+        self.master.pauses.pause(queues, seconds(request.get("seconds") or 0))
         paused = self.master.intent.wishes.paused
         return {"v": 1, "paused": {name: paused_here(paused[name]) for name in queues}}
 
@@ -230,13 +235,13 @@ class Verbs:
 
     def _signal(self, request: Document, _client: Client) -> Document:
         targets = self._targets(request)
-        number = int(request["signal"])
+        number = signal.Signals(int(request["signal"]))
         signalled = []
         for kept in self.master.nursery.kept.values():
             if kept.pool in (*targets.queues, *targets.copies) and kept.pid:
                 kernel.send(kept.pid, number)
                 signalled.append({"name": kept.name, "pid": kept.pid})
-        return {"v": 1, "signal": signal.Signals(number).name, "signalled": signalled}
+        return {"v": 1, "signal": number.name, "signalled": signalled}
 
     # helpers
 

@@ -240,6 +240,14 @@ def test_three_hundred_do_not_start_at_once() -> None:
     assert (starts, master.now) == (300, pytest.approx(300 / CROWD * YOUNG - YOUNG))
 
 
+def test_where_nothing_can_be_forked_not_all_are_tried_at_once() -> None:
+    master = Master(*(p for number in range(300) for p in program(f"p{number}")))
+    master.can_fork = False
+
+    assert len(master.settle()) == CROWD
+    assert master.wake_at == YOUNG
+
+
 def test_what_it_waits_for_is_told() -> None:
     master = Master(*program("api", after=("db", "cache")), *program("db"), *program("cache"))
     master.settle()

@@ -100,6 +100,19 @@ def test_many_consumers_fit_into_few_descriptors(make: Make) -> None:
     assert next(line for line in limits.splitlines() if "open files" in line).split()[3] == "48"
 
 
+def test_without_descriptors_a_master_answers_and_all_is_well_when_less_is_wanted(make: Make) -> None:
+    p = make("[queues.q]\n[processes.clock]\ncommand = ['sleep', '1000']\n", SLOW)
+    p.wrapper = ["sh", "-c", 'ulimit -n 48 && exec "$@"', "sh"]
+    p.start()
+
+    assert p.run("scale", "clock=40", "q=40").returncode == 0
+
+    p.wait_until(lambda: "clock:39" in [one["about"] for one in p.status()["problems"]], "the lack")
+    assert "Too many open files" in p.run("health").stdout
+    assert p.run("scale", "clock=1", "q=1").returncode == 0
+    p.wait_until(lambda: p.run("health").returncode == 0, "all to be well")
+
+
 def test_a_grace_of_weeks_is_waited_for_in_pieces(make: Make) -> None:
     p = make('[queues.q]\ngrace = "40d"\n', SLOW)
     p.start()

@@ -145,7 +145,7 @@ def pid_of(p: Project, kind: str) -> int:
     return int(pid)
 
 
-def test_a_state_directory_that_is_removed_costs_the_control_and_no_message(
+def test_a_state_directory_that_is_removed_is_put_back_and_costs_no_message(
     make: Make, url: str | None, tmp_path: Path
 ) -> None:
     store = url or f"sqlite:///{tmp_path}/db/queue.db"
@@ -165,4 +165,34 @@ def test_a_state_directory_that_is_removed_costs_the_control_and_no_message(
     ended = Counter(line for line in p.said() if line.startswith("ended"))
     assert set(ended) == {f"ended {n}" for n in range(300)} and ended.total() <= 301
     p.wait_until(lambda: list(p.folder.glob("run/boards/*.board")), "a successor")
-    assert p.stop() == 0
+    p.wait_until(p.is_ready, "the control to be back")
+    assert p.run("start").returncode == 6  # the lock too
+    assert p.run("stop").returncode == 0
+
+
+RESTING = "[processes.clock]\ncommand = ['sleep', '1000']\n"
+
+
+def test_who_asks_a_resting_master_whose_socket_was_removed_is_answered(make: Make) -> None:
+    p = make(RESTING, "", programs_only=True)
+    master = p.start(ready=False)
+    p.wait_until(lambda: p.run("health").returncode == 0, "the program")
+    (p.folder / "run" / "control.sock").unlink()
+
+    assert p.status()["master"]["pid"] == master.pid
+
+    (p.folder / "run" / "control.sock").unlink()
+    assert p.run("stop").returncode == 0
+
+
+def test_a_master_whose_directory_another_one_has_by_now_leaves_it_the_field(make: Make) -> None:
+    p = make(RESTING, "", programs_only=True)
+    first = p.start(ready=False)
+    p.wait_until(lambda: p.run("health").returncode == 0, "the program")
+    shutil.rmtree(p.folder / "run")
+
+    second = p.start(ready=False)
+
+    assert first.wait(30) == 0
+    p.wait_until(lambda: p.run("health").returncode == 0, "the program of the second")
+    assert p.status()["master"]["pid"] == second.pid

@@ -268,6 +268,16 @@ def test_copies_are_restarted_one_after_the_other_and_only_if_the_first_comes_ba
     assert [one["pid"] for one in program(project, "api")["members"]][1:] == after[1:]
 
 
+def test_s1_more_copies_than_start_quickly_do_not_end_the_master(make: Make) -> None:
+    project = started(make, "[processes.many]\ncommand = ['sleep', '1000']\n")
+
+    verb(project, "scale", "many=400")
+
+    project.wait_until(lambda: program(project, "many")["ready"] == 400, "all of them", patience=90)
+    verb(project, "scale", "many=0")
+    project.wait_until(lambda: not program(project, "many")["members"], "all to leave", patience=90)
+
+
 def test_a_reload_touches_only_the_program_that_changed(make: Make) -> None:
     project = started(make, f"[processes.api]\n{SLEEPER}[processes.clock]\n{SLEEPER}")
     project.wait_until(

@@ -5,7 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from threading import Thread
+from typing import Any
 
+import pytest
+
+from procqueue.process import kernel
+from procqueue.process.ask import ask
 from tests.live.harness import Project, edit, queue, settled, verb
 
 Make = Callable[..., Project]
@@ -138,6 +144,60 @@ def test_a_reload_adds_and_removes_queues(make: Make) -> None:
     project.wait_until(lambda: len(project.processes()) <= 8, "those of the removed queue to leave")
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('env = {V = "1"}\n[queues.other]', "[queues.other]", "1 False"),
+        ('[queues.q]\nenv = {V = "1"}\n', "", "1 False"),
+        ("[queues.other]", '[queues.other]\napp = ["more"]', "1 True"),
+        ('[queues.other]\nenv = {V = "1"}\npreload = false', '[queues.other]\nenv = {V = "1"}', "1 False"),
+        ('env = {V = "1"}\npreload', 'env = {V = "2"}\npreload', "2 False"),
+    ],
+    ids=["variables gone", "queue gone", "another module", "preload", "other variables"],
+)
+def test_s3_a_reload_may_change_what_is_imported_and_as_whom(
+    make: Make, old: str, new: str, said: str
+) -> None:
+    app = """
+        @task(queue="other")
+        def tell() -> None:
+            say(f"V={os.environ.get('V')} {'more' in sys.modules}")
+        """
+    text = '[queues.q]\nenv = {V = "1"}\n[queues.other]\nenv = {V = "1"}\npreload = false\n'
+    project = make(text if "preload" in old else text.replace("preload = false\n", ""), app)
+    (project.folder / "more.py").touch()
+    project.start()
+    edit(project.config, old, new)
+
+    verb(project, "reload")
+    verb(project, "restart", "other", "--wait")
+
+    project.wait_until(lambda: settled(project, "other"), "the new ones")
+    project.push("tell", queue="other")
+    project.wait_until(lambda: project.said(), "a message to be handled")
+    assert project.said() == [f"V={said}"]
+
+
+def test_a_queue_that_comes_back_is_as_the_file_says_now_not_as_it_was(make: Make) -> None:
+    app = """
+        say(f"V={os.environ.get('V')}")
+        """
+    text = '[queues.other]\nenv = {V = "other"}\n'
+    queue = '[queues.q]\nstart_seconds = 0\nenv = {V = "was"}\n'
+    project = make(text + queue, app)
+    project.start()
+    edit(project.config, queue, "")
+    verb(project, "reload")
+    project.wait_until(lambda: "q" not in project.status()["queues"], "the queue to leave")
+    before = project.said().count("V=was")
+    project.config.write_text(project.config.read_text() + queue.replace("was", "now"))
+
+    verb(project, "reload")
+
+    project.wait_until(lambda: settled(project), "the queue to be back")
+    assert project.said().count("V=was") == before and "V=now" in project.said()
+
+
 def test_a_reload_of_a_file_that_cannot_be_used_changes_nothing(make: Make) -> None:
     project = make(TWO, APP)
     project.start()
@@ -181,6 +241,31 @@ def test_a_reload_applies_changed_code_and_only_that(make: Make) -> None:
     project.wait_said("new 7")
 
 
+def test_a_reload_whose_comparison_is_killed_compares_again(make: Make) -> None:
+    project = make("[queues.q]", APP)
+    master = project.start()
+    app = project.folder / "app.py"
+    code = app.read_text()
+    app.unlink()
+    os.mkfifo(app)  # whoever reads it waits
+    old, before = project.pids("q"), set(kernel.children_of(master.pid))
+    answers: list[str] = []
+    asking = Thread(target=lambda: answers.append(verb(project, "reload")))
+    asking.start()
+    project.wait_until(lambda: set(kernel.children_of(master.pid)) - before, "the comparison to begin")
+    (inspector,) = set(kernel.children_of(master.pid)) - before
+    (project.folder / "new.py").write_text(code.replace("old", "new"))
+    os.replace(project.folder / "new.py", app)
+
+    os.kill(inspector, signal.SIGKILL)
+
+    asking.join(30)
+    assert "app.py" in answers[0]
+    project.wait_until(lambda: settled(project) and project.pids("q") != old, "the new code")
+    project.push("work", 1)
+    project.wait_said("new 1")
+
+
 def test_a_hangup_is_a_reload(make: Make) -> None:
     project = make(TWO, APP)
     master = project.start()
@@ -191,7 +276,8 @@ def test_a_hangup_is_a_reload(make: Make) -> None:
     project.wait_until(lambda: settled(project) and queue(project)["wanted"] == 3, "three")
 
 
-def test_a_hangup_with_a_bad_file_is_a_problem_until_it_is_mended(make: Make) -> None:
+@pytest.mark.parametrize("by", ["signal", "verb"])
+def test_a_hangup_with_a_bad_file_is_a_problem_until_it_is_mended(make: Make, by: str) -> None:
     project = make(TWO, APP)
     master = project.start()
     edit(project.config, "processes = 2", "processes = 0.5")
@@ -200,7 +286,10 @@ def test_a_hangup_with_a_bad_file_is_a_problem_until_it_is_mended(make: Make) ->
     assert project.status()["problems"][0]["about"] == "configuration"
     edit(project.config, "processes = 0.5", "processes = 2")
 
-    master.send_signal(signal.SIGHUP)
+    if by == "signal":
+        master.send_signal(signal.SIGHUP)
+    else:
+        verb(project, "reload")
 
     project.wait_until(lambda: not project.status()["problems"], "it to be solved")
 
@@ -280,6 +369,31 @@ def test_bad_wishes_are_refused_with_what_to_do(make: Make) -> None:
     assert "write NAME=3" in verb(project, "scale", "q", code=2)
     assert "there is no signal 'FOO'" in verb(project, "signal", "FOO", "q", code=2)
     assert queue(project)["wanted"] == 2
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"verb": "restart"},
+        {"verb": "stop", "names": 5},
+        {"verb": "start", "names": [None]},
+        {"verb": "scale", "names": ["q"]},
+        {"verb": "scale", "names": {"q": "1.5"}},
+        {"verb": "signal", "names": ["q"], "signal": 0},
+        {"verb": "signal", "names": ["q"], "signal": "TERM"},
+        {"verb": "pause", "names": ["q"], "seconds": 1e300},
+    ],
+    ids=str,
+)
+def test_s2_a_request_that_is_not_understood_ends_no_master(make: Make, request_: dict[str, Any]) -> None:
+    project = make(TWO, APP)
+    project.start()
+    before = project.pids("q")
+
+    answer = ask(str(project.folder / "run"), **request_)
+
+    assert answer["error"]["code"] == 2 and "does not understand" in answer["error"]["message"]
+    assert project.pids("q") == before
 
 
 # health
