@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from procqueue.core.errors import DriverUnavailable as DriverUnavailable
     from procqueue.core.errors import Fail as Fail
     from procqueue.core.errors import Full as Full
+    from procqueue.core.errors import GateClosed as GateClosed
     from procqueue.core.errors import NoMessage as NoMessage
     from procqueue.core.errors import ProcqueueError as ProcqueueError
     from procqueue.core.errors import PushError as PushError

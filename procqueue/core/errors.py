@@ -9,6 +9,7 @@
     │   ├── UnknownQueue       the configuration has no such queue
     │   ├── BadArguments       the arguments do not fit the task, or are no JSON
     │   ├── TooLarge           the body is over max_body
+    │   ├── GateClosed         the queue takes no messages now
     │   ├── PushInterrupted    push_many ended early
     │   └── PushUnknown        the push was sent and its answer never came
     └── DriverError
@@ -82,6 +83,10 @@ class BadArguments(PushError, TypeError):
 
 class TooLarge(PushError):
     """The encoded message is larger than the driver's max_body."""
+
+
+class GateClosed(PushError):
+    """The gate of the queue is closed (`procqueue gate close`), and nothing was stored."""
 
 
 class PushUnknown(PushError):

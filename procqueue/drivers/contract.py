@@ -43,6 +43,7 @@ class Pushed(StrEnum):
     QUEUED = "queued"
     DUPLICATE = "duplicate"  # a message of that id exists, or the id is remembered
     STORED_ALREADY = "stored already"  # the chunk is a repeat, and an earlier copy of it was stored
+    GATE_CLOSED = "gate closed"  # nothing of the chunk was stored, and its number is not used up
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +111,25 @@ class Pause:
     until_ms: int | None
 
 
+class GateState(StrEnum):
+    """The producers' switch of a queue."""
+
+    OPEN = "open"
+    CLOSED = "closed"  # nothing is stored, documents stay in the inbox
+    DRAINING = "draining"  # only handlers push, and the inbox is taken in
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How the gate of a queue stands, and since when (ms of the driver's clock; None: always)."""
+
+    state: GateState
+    since_ms: int | None = None
+
+
+OPEN_GATE = Gate(GateState.OPEN)
+
+
 @dataclass(frozen=True, slots=True)
 class Beat:
     """One host of a queue: its identity, what people call it, and its beat, which only has to move."""
@@ -143,8 +163,13 @@ class Driver(Protocol):
 
     # producers
 
-    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
+    def push(
+        self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
+    ) -> list[Pushed]:
         """Store up to MAX_ENTRIES messages, all of them or none; wake a consumer.
+
+        `inside`: it comes from a handler, so that a gate that is draining lets it pass. A gate that does not
+        is answered by GATE_CLOSED for each entry: nothing was stored, the number is not used up.
 
         With a `lane`, only what is next in its session is stored. What is stored already is answered by
         STORED_ALREADY for each entry (by DUPLICATE for those of the last chunk that were duplicates then);
@@ -235,7 +260,10 @@ class Driver(Protocol):
         """
 
     def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
-        """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each."""
+        """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each.
+
+        Nothing while the gate is closed.
+        """
 
     # people
 
@@ -250,6 +278,12 @@ class Driver(Protocol):
 
     def paused(self, queue: str) -> Pause | None:
         """Return since and until when the queue is paused; None if it is not."""
+
+    def set_gate(self, queue: str, state: GateState) -> Gate:
+        """Let producers push, or not, from now on; of a gate that stands so already nothing changes."""
+
+    def gate(self, queue: str) -> Gate:
+        """Return how the gate stands."""
 
     def beats(self, queue: str) -> Beats:
         """Return the beats of all hosts."""
@@ -294,7 +328,9 @@ class Complains(Protocol):
 class PushesAhead(Protocol):
     """What a driver has beside the contract if several of its pushes can be on their way at once."""
 
-    def push_ahead(self, queue: str, entries: Sequence[Entry], lane: Lane) -> Callable[[], list[Pushed]]:
+    def push_ahead(
+        self, queue: str, entries: Sequence[Entry], lane: Lane, *, inside: bool = False
+    ) -> Callable[[], list[Pushed]]:
         """Send a push. The function returned waits for the answer and raises what push raises.
 
         Answers are waited for in the order in which the pushes were sent. Any other verb in between takes

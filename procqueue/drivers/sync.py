@@ -57,6 +57,8 @@ class SyncDriver:
         queue: str,
         entries: Sequence[Entry],
         lane: Lane | None = None,  # noqa: ARG002  # no answer gets lost here
+        *,
+        inside: bool = False,  # noqa: ARG002  # there is no gate where nothing is stored
     ) -> list[Pushed]:
         """Run `entries` one after the other, each to its end. Raises what their handlers raise in the end."""
         for entry in entries:

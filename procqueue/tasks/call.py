@@ -35,7 +35,7 @@ class Receipt:
 
     id: str
     queue: str
-    outcome: Literal["queued", "duplicate"]
+    outcome: Literal["queued", "duplicate", "gate_closed"]
 
     def __bool__(self) -> bool:
         return self.outcome == "queued"
@@ -43,11 +43,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class PushedMany:
-    """What became of push_many: how many were queued, how many were there already, all ids in order."""
+    """What became of push_many: how many were queued, how many were there already, all ids in order.
+
+    `gate_closed`: how many were not stored because the queue's gate is closed, with `gate_closed = "drop"`.
+    """
 
     queued: int
     duplicates: int
     ids: tuple[str, ...]
+    gate_closed: int = 0
 
 
 class Unanswered:

@@ -25,9 +25,12 @@ from procqueue.core.verdict import CHARGES, Kind, Settlement
 from procqueue.drivers.contract import (
     MAX_BYTES,
     MAX_ENTRIES,
+    OPEN_GATE,
     Beats,
     Compared,
     Entry,
+    Gate,
+    GateState,
     Lane,
     Pause,
     Promoted,
@@ -71,20 +74,24 @@ class RedisDriver:
 
     # producers
 
-    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
+    def push(
+        self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
+    ) -> list[Pushed]:
         """Store up to MAX_ENTRIES messages, all of them or none, a repeated chunk once; wake a consumer."""
-        answer = self._run("push", queue, _pushed_form(entries, lane), pushing=True)
-        return replies.pushed(answer, queue, lane)
+        answer = self._run("push", queue, _pushed_form(entries, lane, inside), pushing=True)
+        return replies.pushed(answer, queue, len(entries), lane)
 
-    def push_ahead(self, queue: str, entries: Sequence[Entry], lane: Lane) -> Callable[[], list[Pushed]]:
+    def push_ahead(
+        self, queue: str, entries: Sequence[Entry], lane: Lane, *, inside: bool = False
+    ) -> Callable[[], list[Pushed]]:
         """Send a push; the function returned waits for its answer, in the order of the pushes."""
         self._check_process()
-        keys, args = self._keys_of(queue), _pushed_form(entries, lane)
+        keys, args = self._keys_of(queue), _pushed_form(entries, lane, inside)
         read = self._link.send_ahead(b"EVALSHA", self._scripts["push"].sha, len(keys), *keys, *args)
 
         def answer() -> list[Pushed]:
             try:
-                return replies.pushed(read(pushing=True), queue, lane)
+                return replies.pushed(read(pushing=True), queue, len(entries), lane)
             except NoScriptError as error:  # nothing was stored; what comes next will load it
                 raise DriverUnavailable(f"Redis at {self._link.where}: {error}") from error
 
@@ -206,6 +213,15 @@ class RedisDriver:
         found = self._run("paused", queue)
         return Pause(found[0], found[1] or None) if found else None
 
+    def set_gate(self, queue: str, state: GateState) -> Gate:
+        """Let producers push, or not, from now on."""
+        return Gate(state, self._run("set_gate", queue, (state.value,)))
+
+    def gate(self, queue: str) -> Gate:
+        """Return how the gate stands."""
+        found = self._run("gate", queue)
+        return Gate(GateState(str(found[0], "ascii")), found[1]) if found else OPEN_GATE
+
     def counts(self, queue: str) -> Counts:
         """Return how many messages stand where."""
         return Counts(*self._run("counts", queue))
@@ -325,9 +341,10 @@ def _check_size(items: Sequence[object]) -> None:
         raise ValueError(f"at most {MAX_ENTRIES} in one call, not {len(items)}")
 
 
-def _pushed_form(entries: Sequence[Entry], lane: Lane | None) -> list[str | bytes | int]:
+def _pushed_form(entries: Sequence[Entry], lane: Lane | None, inside: bool) -> list[str | bytes | int]:
     _check_size(entries)
-    args: list[str | bytes | int] = [lane.session, lane.number] if lane else ["", 0]
+    session, number = (lane.session, lane.number) if lane else ("", 0)
+    args: list[str | bytes | int] = [session, number, int(inside)]
     for entry in entries:
         args += (*_stored_form(entry), entry.remember_ms)
     return args

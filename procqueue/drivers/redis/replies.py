@@ -14,11 +14,15 @@ _SEQUENCE = 14
 #: What push.lua answers for one entry.
 _PUSHED = (Pushed.DUPLICATE, Pushed.QUEUED, Pushed.STORED_ALREADY)
 
+_CLOSED = -2
 
-def pushed(answer: list[int] | int, queue: str, lane: Lane | None) -> list[Pushed]:
+
+def pushed(answer: list[int] | int, queue: str, entries: int, lane: Lane | None) -> list[Pushed]:
     """Read the answer of push.lua. Raises Gap, UnknownSession."""
     if isinstance(answer, list):
         return [_PUSHED[one] for one in answer]
+    if answer == _CLOSED:
+        return [Pushed.GATE_CLOSED] * entries
     session, number = (lane.session, lane.number) if lane else ("", 0)
     if answer < 0:
         raise UnknownSession(f"queue {queue!r} has no session {session!r}")

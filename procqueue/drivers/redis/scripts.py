@@ -36,6 +36,8 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pause": (),
         "resume": (),
         "paused": (),
+        "gate": (),
+        "set_gate": (),
         "peek": (),
         "inbox": ("_store",),
         "consumers": (),

@@ -23,6 +23,8 @@ from procqueue.drivers.contract import (
     Beats,
     Compared,
     Entry,
+    Gate,
+    GateState,
     Lane,
     Pause,
     Promoted,
@@ -75,7 +77,9 @@ class SqliteDriver:
 
     # producers
 
-    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
+    def push(
+        self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
+    ) -> list[Pushed]:
         """Store all entries or none, a repeated chunk once; wake a consumer.
 
         Raises Full, Gap, UnknownSession; ValueError for a caller's mistake.
@@ -85,6 +89,8 @@ class SqliteDriver:
         with self._link.writing(growing=True) as db:
             if lane and (stored := sessions.stored_already(db, queue, lane, len(entries))) is not None:
                 return stored
+            if switches.is_shut(db, queue, inside=inside):  # what is said of repeats was stored before
+                return [Pushed.GATE_CLOSED] * len(entries)
             numbers = Numbers.of(db, queue)
             answers = [rows.put(db, numbers, entry, now) for entry in entries]
             numbers.save(db)
@@ -237,13 +243,16 @@ class SqliteDriver:
     def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
         """Take in the oldest documents of foreign producers; unreadable ones go to `failed`."""
         with self._link.reading() as db:
-            documents = arrivals.documents(db, queue)
+            shut = switches.gate(db, queue).state is GateState.CLOSED
+            documents = [] if shut else arrivals.documents(db, queue)
         if not documents:
             return []
         decoded = [(seq, decode(raw)) for seq, raw in documents]
         now = now_ms()
         with self._link.writing(growing=True) as db:
             numbers = Numbers.of(db, queue)
+            if switches.gate(db, queue).state is GateState.CLOSED:
+                return []
             answers = [
                 (taken_in, pushed)
                 for seq, taken_in in decoded
@@ -271,6 +280,16 @@ class SqliteDriver:
         """Return since and until when the queue is paused; None if it is not."""
         with self._link.reading() as db:
             return switches.paused(db, queue, now_ms())
+
+    def set_gate(self, queue: str, state: GateState) -> Gate:
+        """Let producers push, or not, from now on."""
+        with self._link.writing() as db:
+            return switches.set_gate(db, queue, state, now_ms())
+
+    def gate(self, queue: str) -> Gate:
+        """Return how the gate stands."""
+        with self._link.reading() as db:
+            return switches.gate(db, queue)
 
     def counts(self, queue: str) -> Counts:
         """Return how many messages stand where."""

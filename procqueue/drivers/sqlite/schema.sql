@@ -82,6 +82,13 @@ CREATE TABLE pauses (
   until_ms INTEGER           -- NULL: until somebody resumes it
 ) WITHOUT ROWID;
 
+-- Queues whose gate was closed once. Missing: it is open.
+CREATE TABLE gates (
+  queue TEXT PRIMARY KEY,
+  state TEXT NOT NULL,       -- open, closed, draining
+  since_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- The ids of dead consumers, and of dead hosts as "host ID".
 CREATE TABLE gone (
   queue TEXT NOT NULL,

@@ -10,7 +10,7 @@ local STATE, CONSUMERS, GONE, HOSTS, BODIES, META, HISTORY, WAITING, DELAYED, FA
 local SESSIONS, USES, REMEMBERED = unpack(KEYS, 15, 17)
 local OWNED = KEYS[FIXED_KEYS + 1] -- of the consumer in question
 
-local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused')
+local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused', 'gate')
 if known[1] and (tonumber(known[1]) or 1e9) > LAYOUT then
   return redis.error_reply('NEWER layout ' .. known[1] .. ' is stored, this procqueue knows ' .. LAYOUT)
 end
@@ -46,6 +46,12 @@ local function pause()
     return tonumber(since), tonumber(till)
   end
   return nil
+end
+
+-- How the gate stands, and since when; nil if it is open and always was.
+local function gate()
+  local state, since = string.match(known[6] or '', '^(%l+) (%d+)$')
+  return state, tonumber(since)
 end
 
 -- One marker, however often it is set: the consumer that pops it looks, and sets it again if more is there that

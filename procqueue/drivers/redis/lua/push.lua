@@ -1,9 +1,10 @@
 -- push: laws D1 (all or none), D2 (equal messages stay two; an id exists once), D8, D10 (a repeat is stored once:
 -- of a session only the next chunk is taken).
--- ARGV: session or "", number of the chunk; for each message its id, its body, its delay in ms, "at" in ms or "",
+-- ARGV: session or "", number of the chunk, 1 if it comes from a handler; for each message its id, its body, its delay in ms, "at" in ms or "",
 -- and for how many ms its id is remembered.
 -- Answers 1 for each that was stored, 0 for each whose id exists, 2 for each of a chunk that is stored already;
--- or, where the chunk is not the next, the number of the last, -1 if the session is not known.
+-- or, where the chunk is not the next, the number of the last, -1 if the session is not known;
+-- or -2 where the gate is closed: after what is said of repeats, for those of before were stored.
 
 local session, number, answers = ARGV[1], tonumber(ARGV[2]), {}
 local last, used, doubles = 0, nil, ''
@@ -17,7 +18,7 @@ if session ~= '' then
   if number > last + 1 then
     return value and last or -1
   elseif number <= last then
-    for i = 3, #ARGV, 5 do
+    for i = 4, #ARGV, 5 do
       answers[#answers + 1] = 2
     end
     for place in string.gmatch(number == last and doubles or '', '%d+') do
@@ -27,8 +28,13 @@ if session ~= '' then
   end
 end
 
+local switch = gate()
+if switch == 'closed' or switch == 'draining' and ARGV[3] == '0' then
+  return -2
+end
+
 doubles = ''
-for i = 3, #ARGV, 5 do
+for i = 4, #ARGV, 5 do
   local place, id, body, delay, at, remember = #answers + 1, unpack(ARGV, i, i + 4)
   answers[place] = prepare(id, body, delay, at, remember) and 1 or 0
   if answers[place] == 0 then
