@@ -245,3 +245,19 @@ def test_d10_a_chunk_that_is_refused_behind_a_repeated_one_leaves_the_push_repea
     world.end()
     world.check()
     assert not world.unknown
+
+
+def test_d10_what_was_on_its_way_behind_a_chunk_that_met_a_closed_gate_is_stored_once(store: Store) -> None:
+    world = World(store, ["answered", "answered", "lost"])
+    stream = world.producer.push(QUEUE, [[Entry(f"m{number}", b"")] for number in range(3)])
+    with patch.object(pushing, "time", world.clock):
+        next(stream)
+        world.gate(0)
+        [refused] = next(stream)
+        world.gate(9)
+        told = [one.id for receipts in stream for one in receipts]
+
+    world.handle()
+    world.end()
+    assert (refused.outcome, told) == ("gate_closed", ["m2"])
+    assert world.handled == ["m0", "m2"]
