@@ -32,7 +32,7 @@ from procqueue.core.settings.model import DriverSettings, QueueSettings
 from procqueue.core.settings.urls import masked, read_url
 from procqueue.core.settings.wrong import nearest
 from procqueue.core.units import format_seconds
-from procqueue.drivers.contract import Entry, Pushed
+from procqueue.drivers.contract import Answer, Entry, Locked, Pushed
 from procqueue.drivers.lanes import REPEATABLE_SECONDS, Course, Sessions, Store
 from procqueue.drivers.opening import open_driver
 from procqueue.tasks.call import PushedMany, Receipt, Unanswered
@@ -286,10 +286,12 @@ _OUTCOMES: Mapping[Pushed, Literal["duplicate", "gate_closed"]] = {
 }
 
 
-def _receipts(queue: str, entries: list[Entry], pushed: list[Pushed]) -> list[Receipt]:
+def _receipts(queue: str, entries: list[Entry], answers: list[Answer]) -> list[Receipt]:
     return [
-        Receipt(entry.id, queue, _OUTCOMES.get(one, "queued"))
-        for entry, one in zip(entries, pushed, strict=True)
+        Receipt(one.id, queue, "duplicate")
+        if isinstance(one, Locked)
+        else Receipt(entry.id, queue, _OUTCOMES.get(one, "queued"))
+        for entry, one in zip(entries, answers, strict=True)
     ]
 
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from procqueue.core.message import Counts, Owned, Reservation, State, Stored
+from procqueue.core.traits import PLAIN, Traits
 from procqueue.core.verdict import Settlement
 
 #: The version of the stored layout (law D16).
@@ -47,6 +48,16 @@ class Pushed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Locked:
+    """The answer to an entry whose unique key is taken, by the message `id`; nothing of it was stored."""
+
+    id: str
+
+
+Answer = Pushed | Locked
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """One message to push. `delay_ms` from the driver's now; `at_ms` since 1970 UTC wins over it.
 
@@ -58,6 +69,7 @@ class Entry:
     delay_ms: int = 0
     at_ms: int | None = None
     remember_ms: int = 0
+    traits: Traits = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +177,14 @@ class Driver(Protocol):
 
     def push(
         self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
-    ) -> list[Pushed]:
+    ) -> list[Answer]:
         """Store up to MAX_ENTRIES messages, all of them or none; wake a consumer.
 
         `inside`: it comes from a handler, so that a gate that is draining lets it pass. A gate that does not
         is answered by GATE_CLOSED for each entry: nothing was stored, the number is not used up.
 
         With a `lane`, only what is next in its session is stored. What is stored already is answered by
-        STORED_ALREADY for each entry (by DUPLICATE for those of the last chunk that were duplicates then);
+        STORED_ALREADY for each entry (by DUPLICATE or Locked for those of the last chunk that were so then);
         else nothing is stored: Gap beyond the next number, UnknownSession unless the number is 1.
         Raises Full if the store refuses to grow (nothing was stored, the number is not used up).
         """
@@ -197,8 +209,10 @@ class Driver(Protocol):
     ) -> Turn:
         """Settle, then reserve up to `take` messages from the head, in one atomic step.
 
-        Owed notices come before messages. At least one message is handed out however large it is. Of a
-        queue that is paused, or with `notices_only`, there are notices only (D15).
+        Of messages the higher priority goes first. One whose time to begin is over, and which never began, is
+        dropped instead, counted, and leaves a notice (record.EXPIRED). Owed notices come before messages. At
+        least one message is handed out however large it is. Of a queue that is paused, or with `notices_only`,
+        there are notices only (D15).
         Raises Gone, Unknown: then nothing was changed.
         """
 
@@ -259,7 +273,7 @@ class Driver(Protocol):
         Also forgets what has had its time: idle sessions, remembered ids, consumers dead for a week.
         """
 
-    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
+    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Answer]]:
         """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each.
 
         Nothing while the gate is closed.
@@ -301,7 +315,10 @@ class Driver(Protocol):
         """Return one stored message."""
 
     def retry(self, queue: str, state: State, ids: Sequence[str]) -> list[str]:
-        """Make messages of `state` (failed, timeout) waiting with fresh counters; return those found."""
+        """Make messages of `state` (failed, timeout) waiting with fresh counters; return those found.
+
+        A unique key is theirs again if it is free; they do not expire any more.
+        """
 
     def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
         """Remove messages that are not reserved; answer the state each had (None: not stored)."""
@@ -330,7 +347,7 @@ class PushesAhead(Protocol):
 
     def push_ahead(
         self, queue: str, entries: Sequence[Entry], lane: Lane, *, inside: bool = False
-    ) -> Callable[[], list[Pushed]]:
+    ) -> Callable[[], list[Answer]]:
         """Send a push. The function returned waits for the answer and raises what push raises.
 
         Answers are waited for in the order in which the pushes were sent. Any other verb in between takes

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from procqueue.core.errors import DriverError, DriverUnavailable, Gap, UnknownSession
-from procqueue.drivers.contract import SESSION_KEPT_MS, Entry, Lane, Pushed, PushesAhead
+from procqueue.drivers.contract import SESSION_KEPT_MS, Answer, Entry, Lane, Pushed, PushesAhead
 
 #: So many chunks are on their way at once where the driver can (contract.PushesAhead).
 WINDOW: Final = 4
@@ -32,7 +32,7 @@ class Store(Protocol):
 
     def push(
         self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
-    ) -> list[Pushed]: ...
+    ) -> list[Answer]: ...
     def close(self) -> None: ...
 
 
@@ -90,7 +90,7 @@ class Course:
         self.session = session
         self._inside = inside
         self.chunks: deque[Chunk] = deque()  # without an answer; the first is number session.last + 1
-        self._on_the_way: deque[Callable[[], list[Pushed]]] = deque()  # the answers to the first of them
+        self._on_the_way: deque[Callable[[], list[Answer]]] = deque()  # the answers to the first of them
         self._room = 1  # how many chunks may be without an answer
         self._is_told = True  # the last asking ended in a way that says what became of the chunk
 
@@ -140,7 +140,7 @@ class Course:
             self._stop(len(self._on_the_way) + 1)
             raise
 
-    def answer(self, store: Store) -> list[Pushed]:
+    def answer(self, store: Store) -> list[Answer]:
         """Send the oldest chunk unless it is on its way, wait for its answer, and return it.
 
         Raises what push raises, but for Gap and UnknownSession. A chunk that finds the gate closed leaves its
@@ -161,7 +161,7 @@ class Course:
         self._is_told = True  # not before: an exception from a signal may come between any two lines
         return answers
 
-    def _ask(self, store: Store) -> list[Pushed]:
+    def _ask(self, store: Store) -> list[Answer]:
         try:
             if not self._on_the_way:
                 return store.push(self.queue, self.chunks[0].entries, self._lane(0), inside=self._inside)

@@ -15,7 +15,7 @@ from typing import Final
 
 from procqueue.core.message import NO_COUNTERS, Reservation
 from procqueue.core.verdict import Kind, Verdict
-from procqueue.drivers.contract import Entry, Lane, Pushed
+from procqueue.drivers.contract import Answer, Entry, Lane, Pushed
 
 #: A message that has been run so often inside one push is given up: nothing else would end the push.
 MAX_RUNS: Final = 1000
@@ -59,7 +59,7 @@ class SyncDriver:
         lane: Lane | None = None,  # noqa: ARG002  # no answer gets lost here
         *,
         inside: bool = False,  # noqa: ARG002  # there is no gate where nothing is stored
-    ) -> list[Pushed]:
+    ) -> list[Answer]:
         """Run `entries` one after the other, each to its end. Raises what their handlers raise in the end."""
         for entry in entries:
             self._run(queue, entry)

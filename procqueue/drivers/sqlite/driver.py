@@ -20,6 +20,7 @@ from procqueue.core.verdict import Settlement
 from procqueue.drivers.contract import (
     MAX_BYTES,
     MAX_ENTRIES,
+    Answer,
     Beats,
     Compared,
     Entry,
@@ -32,7 +33,7 @@ from procqueue.drivers.contract import (
     TakenIn,
     Turn,
 )
-from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches
+from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches, traits
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
 from procqueue.drivers.sqlite.wake import Wake
@@ -79,7 +80,7 @@ class SqliteDriver:
 
     def push(
         self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
-    ) -> list[Pushed]:
+    ) -> list[Answer]:
         """Store all entries or none, a repeated chunk once; wake a consumer.
 
         Raises Full, Gap, UnknownSession; ValueError for a caller's mistake.
@@ -230,17 +231,18 @@ class SqliteDriver:
         with self._link.reading() as db:
             due = arrivals.next_due(db, queue)
             ready = switches.is_ready(db, queue, now)
-            over = sessions.is_over(db, queue, now)
+            over = sessions.is_over(db, queue, now) or traits.is_over(db, queue, now)
         if over or (due is not None and due <= now):
             with self._link.writing() as db:
                 sessions.sweep(db, queue, now, MAX_ENTRIES)
+                traits.forget_locks(db, queue, now, MAX_ENTRIES)
                 moved = arrivals.promote(db, queue, now)
                 due = arrivals.next_due(db, queue)
         if ready or moved:
             self._wake.send(queue)
         return Promoted(moved, None if due is None else max(0, due - now))
 
-    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
+    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Answer]]:
         """Take in the oldest documents of foreign producers; unreadable ones go to `failed`."""
         with self._link.reading() as db:
             shut = switches.gate(db, queue).state is GateState.CLOSED
@@ -322,7 +324,7 @@ class SqliteDriver:
         if state not in (State.FAILED, State.TIMEOUT):
             raise ValueError(f"only failed and timeout messages can be retried, not {state.value!r}")
         with self._link.writing() as db:
-            found = people.retry(db, queue, state, ids)
+            found = people.retry(db, queue, state, ids, now_ms())
         if found:
             self._wake.send(queue)
         return found

@@ -1,8 +1,9 @@
 -- push: laws D1 (all or none), D2 (equal messages stay two; an id exists once), D8, D10 (a repeat is stored once:
 -- of a session only the next chunk is taken).
 -- ARGV: session or "", number of the chunk, 1 if it comes from a handler; for each message its id, its body, its delay in ms, "at" in ms or "",
--- and for how many ms its id is remembered.
--- Answers 1 for each that was stored, 0 for each whose id exists, 2 for each of a chunk that is stored already;
+-- and what else it asks for (_store.lua) or "".
+-- Answers 1 for each that was stored, 0 for each whose id exists, the id that has its key for each whose key is
+-- taken, 2 for each of a chunk that is stored already;
 -- or, where the chunk is not the next, the number of the last, -1 if the session is not known;
 -- or -2 where the gate is closed: after what is said of repeats, for those of before were stored.
 
@@ -21,8 +22,8 @@ if session ~= '' then
     for i = 4, #ARGV, 5 do
       answers[#answers + 1] = 2
     end
-    for place in string.gmatch(number == last and doubles or '', '%d+') do
-      answers[tonumber(place)] = 0
+    for place, id in string.gmatch(number == last and doubles or '', ' (%d+):?(%S*)') do
+      answers[tonumber(place)] = id ~= '' and id or 0
     end
     return answers
   end
@@ -35,10 +36,11 @@ end
 
 doubles = ''
 for i = 4, #ARGV, 5 do
-  local place, id, body, delay, at, remember = #answers + 1, unpack(ARGV, i, i + 4)
-  answers[place] = prepare(id, body, delay, at, remember) and 1 or 0
-  if answers[place] == 0 then
-    doubles = doubles .. ' ' .. place
+  local place = #answers + 1
+  local answer = prepare(unpack(ARGV, i, i + 4))
+  answers[place] = answer
+  if answer ~= 1 then
+    doubles = doubles .. ' ' .. place .. (answer ~= 0 and ':' .. answer or '')
   end
 end
 store()
@@ -51,5 +53,5 @@ if session ~= '' then
     forget_sessions(2) -- quicker than they come
   end
 end
-forget_ids(2 * #keep)
+forget_ids(#keep)
 return answers
