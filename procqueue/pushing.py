@@ -22,6 +22,7 @@ from procqueue.core import wire
 from procqueue.core.errors import (
     DriverError,
     DriverUnavailable,
+    Duplicate,
     GateClosed,
     PushError,
     PushUnknown,
@@ -31,6 +32,7 @@ from procqueue.core.errors import (
 from procqueue.core.settings.model import DriverSettings, QueueSettings
 from procqueue.core.settings.urls import masked, read_url
 from procqueue.core.settings.wrong import nearest
+from procqueue.core.traits import PLAIN, Traits
 from procqueue.core.units import format_seconds
 from procqueue.drivers.contract import Answer, Entry, Locked, Pushed
 from procqueue.drivers.lanes import REPEATABLE_SECONDS, Course, Sessions, Store
@@ -48,6 +50,17 @@ Shape = Callable[[Sequence[Receipt]], Any]
 def first(receipts: Sequence[Receipt]) -> Receipt:
     """Return what the push of one message gives."""
     return receipts[0]
+
+
+def first_of_its_key(receipts: Sequence[Receipt]) -> Receipt:
+    """Return what the push of one message gives. Raises Duplicate."""
+    [receipt] = receipts
+    if receipt.outcome == "duplicate":
+        raise Duplicate(
+            f"queue {receipt.queue!r} has a message of that key or id already: {receipt.id}",
+            receipt.id,
+        )
+    return receipt
 
 
 def many(receipts: Sequence[Receipt]) -> PushedMany:
@@ -84,7 +97,13 @@ class Producer:
         raise UnknownQueue(f"the configuration has no queue {queue!r}; {hint}")
 
     def entry(
-        self, id: str, body: bytes, delay_ms: int = 0, at_ms: int | None = None, remember_ms: int = 0
+        self,
+        id: str,
+        body: bytes,
+        delay_ms: int = 0,
+        at_ms: int | None = None,
+        remember_ms: int = 0,
+        traits: Traits = PLAIN,
     ) -> Entry:
         """Return an entry to push. Raises TooLarge."""
         if len(body) > self._driver.max_body:
@@ -92,7 +111,7 @@ class Producer:
                 f"the message has {len(body):,} bytes, and max_body is {self._driver.max_body:,}: "
                 "push a reference to the data instead, or raise [driver] max_body"
             )
-        return Entry(id, body, delay_ms, at_ms, remember_ms)
+        return Entry(id, body, delay_ms, at_ms, remember_ms, traits)
 
     def push(self, queue: str, chunks: Iterable[list[Entry]], shape: Shape = many) -> Iterator[list[Receipt]]:
         """Store chunks in their order; yield the receipts of each. Several may be on their way at once.

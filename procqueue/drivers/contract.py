@@ -211,8 +211,8 @@ class Driver(Protocol):
 
         Of messages the higher priority goes first. One whose time to begin is over, and which never began, is
         dropped instead, counted, and leaves a notice (record.EXPIRED). Owed notices come before messages. At
-        least one message is handed out however large it is. Of a queue that is paused, or with `notices_only`,
-        there are notices only (D15).
+        least one message is handed out however large it is. Of a queue that is paused, or with
+        `notices_only`, there are notices only (D15).
         Raises Gone, Unknown: then nothing was changed.
         """
 

@@ -22,6 +22,9 @@ local NOW = math.floor(NOW_US / 1000)
 local remembered = call('ZCARD', REMEMBERED)
 local traited = call('HLEN', TRAITS)
 call('ZCARD', RANKED)
+if traited > 0 then
+  call('HLEN', LOCKS)
+end
 
 -- In Lua `..` writes big numbers as 1.79e+15.
 local function text(number)
