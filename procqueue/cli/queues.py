@@ -57,6 +57,7 @@ def _queue(driver: Driver, name: str) -> dict[str, Any]:
     return {
         "counts": {count: getattr(counts, count) for count in _COUNTS},
         "oldest": None if oldest_ms is None else oldest_ms / 1000,
+        "expired": counts.expired,
         "gate": gate.state.value,
         "gate_since": None if gate.state is GateState.OPEN else moment(gate.since_ms),
         "paused": document(driver.paused(name)),

@@ -26,6 +26,7 @@ def test_queues_has_counts_and_the_age_of_the_oldest(place: Place) -> None:
     assert ran.json["queues"]["images"] | {"counts": 0} == {
         "counts": 0,
         "oldest": None,
+        "expired": 0,
         "gate": "open",
         "gate_since": None,
         "paused": None,
