@@ -173,3 +173,16 @@ def test_what_else_a_push_may_ask_for(place: Place) -> None:
         refused = place.run(*welcome, *wrong)
         assert refused.code == 2 and wrong[0] in refused.err
     assert place.counts() == {"waiting": 2}
+
+
+def test_what_did_not_begin_in_time_is_dropped_counted_and_told(place: Place) -> None:
+    welcome = ("push", "app.welcome", "1", "--queue", "emails", "--json")
+    id = place.run(*welcome, "--expires", "1ms").json["receipts"][0]["id"]
+
+    assert place.run("work", "emails", "--burst").code == 0
+    assert place.run("queues", "emails", "--json").json["queues"]["emails"]["expired"] == 1
+    place.run(*welcome)
+    ran = place.run("work", "emails", "--burst")  # whose consumer takes the notice first
+
+    assert f"dropped queue=emails id={id} reason=expired" in ran.out
+    assert place.counts() == {"expired": 1}
