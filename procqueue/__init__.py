@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from procqueue.core.errors import ConfigError as ConfigError
     from procqueue.core.errors import DriverError as DriverError
     from procqueue.core.errors import DriverUnavailable as DriverUnavailable
+    from procqueue.core.errors import Duplicate as Duplicate
     from procqueue.core.errors import Fail as Fail
     from procqueue.core.errors import Full as Full
+    from procqueue.core.errors import GateClosed as GateClosed
     from procqueue.core.errors import NoMessage as NoMessage
     from procqueue.core.errors import ProcqueueError as ProcqueueError
     from procqueue.core.errors import PushError as PushError
@@ -51,9 +53,9 @@ __version__ = "0.1.0"
 #: Where each public name lives; the same list as above, for the running program.
 _HOMES = {
     "procqueue.core.errors": (
-        "AlreadyDecided", "BadArguments", "ConfigError", "DriverError", "DriverUnavailable", "Fail", "Full",
-        "NoMessage", "ProcqueueError", "PushError", "PushInterrupted", "PushUnknown", "Retry", "SoftTimeout",
-        "TaskError", "TooLarge", "UnknownQueue",
+        "AlreadyDecided", "BadArguments", "ConfigError", "DriverError", "DriverUnavailable", "Duplicate",
+        "Fail", "Full", "GateClosed", "NoMessage", "ProcqueueError", "PushError", "PushInterrupted",
+        "PushUnknown", "Retry", "SoftTimeout", "TaskError", "TooLarge", "UnknownQueue",
     ),
     "procqueue.producer": ("aclose", "close", "connect", "push", "using"),
     "procqueue.tasks.call": ("Call", "PushedMany", "Receipt"),

@@ -29,9 +29,19 @@ from procqueue.core.settings.wrong import Wrong
 from procqueue.core.units import seconds
 from procqueue.drivers.chunks import chunks
 from procqueue.drivers.contract import MAX_ENTRIES, Entry
-from procqueue.pushing import Producer, first, many
+from procqueue.pushing import Producer, first, first_of_its_key, many
 from procqueue.tasks import arguments, registry
-from procqueue.tasks.call import ANYWHERE, Delay, Placed, PushedMany, Receipt, placed
+from procqueue.tasks.call import (
+    ANYWHERE,
+    NOTHING,
+    Asked,
+    Delay,
+    OnDuplicate,
+    Placed,
+    PushedMany,
+    Receipt,
+    placed,
+)
 from procqueue.tasks.ids import new_id
 
 PUSH_TIMEOUT = 5.0
@@ -92,9 +102,22 @@ def using(
     queue: str | None = None,
     id: str | None = None,
     remember: Delay | None = None,
+    expires: Delay | None = None,
+    priority: int | None = None,
+    unique: bool | str | None = None,
+    until: Delay | None = None,
+    on_duplicate: OnDuplicate | None = None,
+    debounce: Delay | None = None,
 ) -> UsingByName:
-    """Return options for pushes by name: `using(queue="emails").push("shop.tasks.welcome", 42)`."""
-    return UsingByName(placed(delay, at, queue, id, remember))
+    """Return options for pushes by name: `using(queue="emails").push("shop.tasks.welcome", 42)`.
+
+    They are those of Task.using; what the task itself asks for in its @task is not known here.
+    """
+    where = placed(
+        delay, at, queue, id, remember, debounce=debounce, expires=expires, priority=priority, unique=unique,
+        until=until, on_duplicate=on_duplicate,
+    )  # fmt: skip
+    return UsingByName(where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +139,11 @@ def push_body(queue: str, body: bytes, where: Placed) -> Receipt:
     """Push one encoded message, to `queue` unless `where` names another."""
     producer = _producer()
     name = producer.checked_queue(where.queue or queue)
-    entry = producer.entry(where.id or new_id(), body, where.delay_ms, where.at_ms, where.remember_ms)
-    [[receipt]] = producer.push(name, [[entry]], shape=first)
-    return receipt
+    traits = where.asked.traits(body)
+    entry = producer.entry(where.id or new_id(), body, where.delay_ms, where.at_ms, where.remember_ms, traits)
+    shape = first if where.asked.on_duplicate != "raise" else first_of_its_key
+    [receipts] = producer.push(name, [[entry]], shape=shape)
+    return shape(receipts)
 
 
 async def apush_body(queue: str, body: bytes, where: Placed) -> Receipt:
@@ -128,7 +153,9 @@ async def apush_body(queue: str, body: bytes, where: Placed) -> Receipt:
     return await asyncio.to_thread(push_body, queue, body, where)
 
 
-def push_bodies(queue: str, bodies: Iterable[bytes], chunk: int = MAX_ENTRIES) -> PushedMany:
+def push_bodies(
+    queue: str, bodies: Iterable[bytes], chunk: int = MAX_ENTRIES, asked: Asked = NOTHING
+) -> PushedMany:
     """Push encoded messages lazily, a chunk for `chunk` of them. Raises PushInterrupted."""
     if not 1 <= chunk <= MAX_ENTRIES:
         raise ValueError(f"chunk={chunk!r} is not between 1 and {MAX_ENTRIES}")
@@ -136,7 +163,8 @@ def push_bodies(queue: str, bodies: Iterable[bytes], chunk: int = MAX_ENTRIES) -
     name = producer.checked_queue(queue)
     receipts: list[Receipt] = []
     try:
-        cut = chunks(((name, producer.entry(new_id(), body)) for body in bodies), chunk)
+        entries = (producer.entry(new_id(), body, traits=asked.traits(body)) for body in bodies)
+        cut = chunks(((name, entry) for entry in entries), chunk)
         for some in producer.push(name, (one.entries for one in cut)):
             receipts += some
     except Exception as error:
@@ -236,7 +264,8 @@ def _addressed(producer: Producer, body: bytes, queue: str | None) -> tuple[str,
     except wire.Unreadable as error:
         raise BadArguments(str(error)) from None
     name = producer.checked_queue(queue or _queue_of(document.task))
-    return name, producer.entry(document.id or new_id(), body, document.delay_ms, document.at_ms)
+    id, traits = document.id or new_id(), document.traits
+    return name, producer.entry(id, body, document.delay_ms, document.at_ms, traits=traits)
 
 
 def _interrupted(error: Exception, done: int) -> NoReturn:

@@ -16,12 +16,14 @@ import weakref
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from procqueue.core import wire
 from procqueue.core.errors import (
     DriverError,
     DriverUnavailable,
+    Duplicate,
+    GateClosed,
     PushError,
     PushUnknown,
     TooLarge,
@@ -30,8 +32,9 @@ from procqueue.core.errors import (
 from procqueue.core.settings.model import DriverSettings, QueueSettings
 from procqueue.core.settings.urls import masked, read_url
 from procqueue.core.settings.wrong import nearest
+from procqueue.core.traits import PLAIN, Traits
 from procqueue.core.units import format_seconds
-from procqueue.drivers.contract import Entry, Pushed
+from procqueue.drivers.contract import Answer, Entry, Locked, Pushed
 from procqueue.drivers.lanes import REPEATABLE_SECONDS, Course, Sessions, Store
 from procqueue.drivers.opening import open_driver
 from procqueue.tasks.call import PushedMany, Receipt, Unanswered
@@ -49,10 +52,24 @@ def first(receipts: Sequence[Receipt]) -> Receipt:
     return receipts[0]
 
 
+def first_of_its_key(receipts: Sequence[Receipt]) -> Receipt:
+    """Return what the push of one message gives. Raises Duplicate."""
+    [receipt] = receipts
+    if receipt.outcome == "duplicate":
+        raise Duplicate(
+            f"queue {receipt.queue!r} has a message of that key or id already: {receipt.id}",
+            receipt.id,
+        )
+    return receipt
+
+
 def many(receipts: Sequence[Receipt]) -> PushedMany:
     """Return what the push of many messages gives."""
-    queued = sum(map(bool, receipts))
-    return PushedMany(queued, len(receipts) - queued, tuple(receipt.id for receipt in receipts))
+    outcomes = [receipt.outcome for receipt in receipts]
+    ids = tuple(receipt.id for receipt in receipts)
+    return PushedMany(
+        outcomes.count("queued"), outcomes.count("duplicate"), ids, outcomes.count("gate_closed")
+    )
 
 
 class Producer:
@@ -81,7 +98,13 @@ class Producer:
         raise UnknownQueue(f"the configuration has no queue {queue!r}; {hint}")
 
     def entry(
-        self, id: str, body: bytes, delay_ms: int = 0, at_ms: int | None = None, remember_ms: int = 0
+        self,
+        id: str,
+        body: bytes,
+        delay_ms: int = 0,
+        at_ms: int | None = None,
+        remember_ms: int = 0,
+        traits: Traits = PLAIN,
     ) -> Entry:
         """Return an entry to push. Raises TooLarge."""
         if len(body) > self._driver.max_body:
@@ -89,21 +112,21 @@ class Producer:
                 f"the message has {len(body):,} bytes, and max_body is {self._driver.max_body:,}: "
                 "push a reference to the data instead, or raise [driver] max_body"
             )
-        return Entry(id, body, delay_ms, at_ms, remember_ms)
+        return Entry(id, body, delay_ms, at_ms, remember_ms, traits)
 
     def push(self, queue: str, chunks: Iterable[list[Entry]], shape: Shape = many) -> Iterator[list[Receipt]]:
         """Store chunks in their order; yield the receipts of each. Several may be on their way at once.
 
         While the store is away it tries again, until push_timeout has passed for a chunk. What `chunks`
-        raises comes out when all in front of it is stored. Raises DriverUnavailable, Full, DriverError:
-        what was not yielded is not stored; PushUnknown: what has its ids may be, and `shape` says what
-        their repeat() returns.
+        raises comes out when all in front of it is stored. Raises DriverUnavailable, Full, DriverError,
+        GateClosed: what was not yielded is not stored; PushUnknown: what has its ids may be, and `shape`
+        says what their repeat() returns.
         """
         if not self.is_storing:  # what handlers raise in there is not the store's
             for entries in chunks:
                 yield _receipts(queue, entries, self._store().push(queue, entries))
             return
-        course = Course(queue, self._sessions.take(queue))
+        course = Course(queue, self._sessions.take(queue), inside=current_or_none() is not None)
         try:
             ending = yield from self._push(course, iter(chunks), _Repeat(self, course, shape))
         finally:
@@ -120,7 +143,8 @@ class Producer:
         while True:
             try:
                 with _undisturbed():
-                    return _receipts(course.queue, entries, course.answer(self._store()))
+                    answers = course.answer(self._store())
+                return _receipts(course.queue, entries, answers)
             except DriverUnavailable as error:
                 left = deadline - time.monotonic()
                 if left <= 0:
@@ -131,6 +155,16 @@ class Producer:
                 raise
             time.sleep(min(left, pause * (0.5 + random.random())))
             pause = min(2 * pause, _LONGEST_PAUSE)
+
+    def checked(self, queue: str, receipts: list[Receipt]) -> list[Receipt]:
+        """Return receipts. Raises GateClosed if one of them met a closed gate and the queue wants that."""
+        shut = any(receipt.outcome == "gate_closed" for receipt in receipts)
+        if shut and self._settings_of(queue).gate_closed == "raise":
+            raise GateClosed(
+                f"the gate of queue {queue!r} is closed, nothing was stored: procqueue gate open {queue} "
+                f'opens it; with gate_closed = "drop" in [queues.{queue}] the receipt says so instead'
+            )
+        return receipts
 
     def close(self) -> None:
         """Give back this thread's connection; those of other threads end with them."""
@@ -159,7 +193,7 @@ class Producer:
                     self._send_ahead(course)
             if not course.chunks:
                 return ending
-            yield self.answer(course, repeat)
+            yield self.checked(course.queue, self.answer(course, repeat))
 
     def _send_ahead(self, course: Course) -> None:
         if course.flows:
@@ -226,7 +260,7 @@ class _Repeat:
                 self._receipts += self._producer.answer(course, self)
             except DriverError as error:  # of a chunk behind the lost one: what is left can be repeated
                 raise self.unknown(f"the push is not stored to its end yet: {error}") from error
-        return self._shape(self._receipts)
+        return self._shape(self._producer.checked(course.queue, self._receipts))
 
 
 @dataclass(slots=True, weakref_slot=True, eq=False)
@@ -266,10 +300,18 @@ class _Connections:
 _connections = _Connections()
 
 
-def _receipts(queue: str, entries: list[Entry], pushed: list[Pushed]) -> list[Receipt]:
+_OUTCOMES: Mapping[Pushed, Literal["duplicate", "gate_closed"]] = {
+    Pushed.DUPLICATE: "duplicate",
+    Pushed.GATE_CLOSED: "gate_closed",
+}
+
+
+def _receipts(queue: str, entries: list[Entry], answers: list[Answer]) -> list[Receipt]:
     return [
-        Receipt(entry.id, queue, "duplicate" if one is Pushed.DUPLICATE else "queued")
-        for entry, one in zip(entries, pushed, strict=True)
+        Receipt(one.id, queue, "duplicate")
+        if isinstance(one, Locked)
+        else Receipt(entry.id, queue, _OUTCOMES.get(one, "queued"))
+        for entry, one in zip(entries, answers, strict=True)
     ]
 
 

@@ -22,6 +22,8 @@ from procqueue import (
     BadArguments,
     ConfigError,
     DriverUnavailable,
+    Duplicate,
+    GateClosed,
     ProcqueueError,
     PushError,
     PushInterrupted,
@@ -36,6 +38,7 @@ from procqueue import (
 from procqueue.config import load
 from procqueue.core import wire
 from procqueue.core.message import State, Stored
+from procqueue.drivers.contract import GateState
 from procqueue.drivers.sqlite.driver import SqliteDriver
 from procqueue.tasks import registry
 from procqueue.tasks.context import Message, call, deliver_timeout
@@ -590,3 +593,85 @@ def test_the_version_is_that_of_the_project_file() -> None:
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
 
     assert procqueue.__version__ == project["version"]
+
+
+# what else a push may ask for
+
+
+def test_unique_is_one_message_and_says_which(welcome: Any, url: str, tmp_path: Path) -> None:
+    procqueue.connect(url)
+    once = welcome.using(unique=True)
+
+    first, second, other = once.push(1, "en"), once.push(1, "en"), once.push(2, "en")
+
+    assert (second.outcome, second.id, bool(second)) == ("duplicate", first.id, False)
+    assert [message.id for message in stored(tmp_path)] == [first.id, other.id]
+    with pytest.raises(Duplicate, match="has a message of that key") as refused:
+        welcome.using(unique=True, on_duplicate="raise").push(1, "en")
+    assert refused.value.id == first.id
+
+
+def test_debounce_leaves_the_last_one(welcome: Any, url: str, tmp_path: Path) -> None:
+    procqueue.connect(url)
+
+    receipts = [welcome.using(debounce="1h").push(1, "en") for _ in range(3)]
+
+    assert all(receipts)
+    assert [message.id for message in stored(tmp_path, state=State.DELAYED)] == [receipts[2].id]
+
+
+def test_a_task_may_ask_for_all_its_pushes(url: str, tmp_path: Path) -> None:
+    def handler(number: int) -> None: ...
+
+    procqueue.connect(url)
+    declared = task(name="shop.once", queue="emails", unique=True, on_duplicate="raise", priority=2)(handler)
+    plain = procqueue.using(queue="emails", priority=1).push("shop.x")
+
+    first = declared.push(1)
+
+    many = declared.push_many(declared.call(number) for number in (1, 2, 2))
+    assert (many.queued, many.duplicates, many.ids[0]) == (1, 2, first.id)
+    assert [message.id for message in stored(tmp_path)] == [first.id, many.ids[1], plain.id]
+    with pytest.raises(Duplicate):
+        declared.using(delay=5).push(1)
+
+
+def test_a_closed_gate_raises_unless_the_queue_says_otherwise(welcome: Any, tmp_path: Path) -> None:
+    (tmp_path / "queues.toml").write_text(
+        "app = ['x']\n[queues.emails]\n[queues.quiet]\ngate_closed = 'drop'\n"
+    )
+    procqueue.connect(f"{tmp_path}/queues.toml")
+    driver = SqliteDriver(f"{tmp_path}/run/db/queue.db")
+    for queue in ("emails", "quiet"):
+        driver.set_gate(queue, GateState.CLOSED)
+
+    with pytest.raises(GateClosed, match="procqueue gate open emails"):
+        welcome.push(1, "en")
+    with pytest.raises(PushInterrupted) as interrupted:
+        welcome.push_many([welcome.call(1, "en")])
+    assert interrupted.value.done == 0 and isinstance(interrupted.value.__cause__, GateClosed)
+    receipt = welcome.using(queue="quiet").push(1, "en")
+    assert (receipt.outcome, bool(receipt)) == ("gate_closed", False)
+
+    driver.set_gate("emails", GateState.DRAINING)
+    with pytest.raises(GateClosed):
+        welcome.push(1, "en")
+    driver.set_gate("emails", GateState.OPEN)
+    assert welcome.push(1, "en")
+    driver.close()
+
+
+def test_sync_tells_a_handler_that_what_it_pushes_runs_already() -> None:
+    procqueue.connect("sync://")
+    inner: list[Any] = []
+
+    def handler(again: bool) -> None:
+        if again:
+            inner.append(nested.using(unique="k").push(False))
+
+    nested = task(name="shop.nested")(handler)
+
+    outer = nested.using(unique="k", priority=3, expires=1).push(True)
+
+    assert outer and [(one.outcome, one.id) for one in inner] == [("duplicate", outer.id)]
+    assert nested.using(unique="k").push(False)

@@ -46,7 +46,6 @@ ELSEWHERE = {
 
 #: Verbs that this version does not have yet, and what does the work until then.
 LATER_VERBS = {
-    "gate": "let the producers stop",
     "drain": "procqueue work QUEUE --burst empties a queue",
     "cancel": "procqueue forget QUEUE ID removes a message that does not run yet",
     "message": "procqueue messages QUEUE lists them",

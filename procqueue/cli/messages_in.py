@@ -34,17 +34,28 @@ class Asked:
     at: str | None = None
     id: str | None = None
     count: int = 1
+    unique: str | None = None  # "": task and arguments
+    expires: str | None = None
+    priority: int | None = None
 
     def placed(self) -> Placed:
         """Return them checked. Raises Refusal."""
         if self.id is not None and self.count > 1:
             raise usage("--id and --count together would push the same message again", "give one of them")
+        if self.unique is not None and self.count > 1:
+            raise usage("--unique and --count together would push the same message again", "give one of them")
         try:
             at = None if self.at is None else _moment(self.at)
-            return placed(self.delay, at, self.queue, self.id)
+            return placed(
+                self.delay, at, self.queue, self.id,
+                unique=self.unique or (None if self.unique is None else True),
+                expires=self.expires, priority=self.priority,
+            )  # fmt: skip
         except ValueError as error:
             # It speaks of the arguments of using(), which bear the names of our options.
-            raise usage(re.sub(r"\b(delay|at|id)=:? ?", r"--\1 ", str(error))) from None
+            raise usage(
+                re.sub(r"\b(delay|at|id|unique|expires|priority)=:? ?", r"--\1 ", str(error))
+            ) from None
 
 
 def document(task: str, arguments: Iterable[str], asked: Asked) -> Iterator[bytes]:
@@ -52,8 +63,16 @@ def document(task: str, arguments: Iterable[str], asked: Asked) -> Iterator[byte
     args, kwargs, lax = _arguments(arguments)
     where = asked.placed()
     try:
+        traits = where.asked.traits(wire.encode(task, args, kwargs))
         body = wire.encode(
-            task, args, kwargs, id=where.id, lax=lax, delay_ms=where.delay_ms, at_ms=where.at_ms
+            task,
+            args,
+            kwargs,
+            id=where.id,
+            lax=lax,
+            delay_ms=where.delay_ms,
+            at_ms=where.at_ms,
+            traits=traits,
         )
     except (ValueError, TypeError) as error:
         raise usage(f"the arguments cannot be sent: {error}", "they have to be UTF-8") from None

@@ -28,6 +28,10 @@ _STDIN = "-"
 @click.option("--delay", metavar="D", help='Not before so long from now: "30s", "10m", "1h30m".')
 @click.option("--at", metavar="MOMENT", help="Not before this moment: 2026-11-22T08:00:00+01:00.")
 @click.option("--id", metavar="ID", help="Its id, unique in the queue while the message exists.")
+@click.option("--unique", metavar="[KEY]", is_flag=False, flag_value="", default=None,
+              help="Not if a message with KEY is there; without KEY: the same call.")  # fmt: skip
+@click.option("--expires", metavar="D", help="Drop it if it has not begun by then, from now.")
+@click.option("--priority", metavar="N", type=int, help="-9 to 9; higher goes first.")
 @click.option(
     "--count", metavar="N", type=click.IntRange(1, 1_000_000), default=1, help="Push so many copies."
 )
@@ -41,6 +45,9 @@ def push(
     at: str | None,
     id: str | None,
     count: int,
+    unique: str | None,
+    expires: str | None,
+    priority: int | None,
     check: bool,
 ) -> Exit:
     """Hand in a message that runs TASK.
@@ -51,7 +58,7 @@ def push(
     from procqueue import producer
     from procqueue.cli.messages_in import Asked, document, documents, where_to
 
-    asked = Asked(queue, delay, at, id, count)
+    asked = Asked(queue, delay, at, id, count, unique, expires, priority)
     settings = settings_or_none(where)
     if settings is not None:
         producer.adopt(settings)
@@ -60,7 +67,8 @@ def push(
     if task == _STDIN:
         if arguments or asked != Asked(queue):
             raise usage(
-                "push - takes the whole message from stdin, but --queue", 'write "delay", "at", "id" into it'
+                "push - takes the whole message from stdin, but --queue",
+                'write "delay", "at", "id" … into it',
             )
         bodies = documents(sys.stdin.buffer)
     else:

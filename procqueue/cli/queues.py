@@ -9,7 +9,7 @@ import click
 from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
-from procqueue.cli.output import plain, print_json, show, table
+from procqueue.cli.output import moment, plain, print_json, show, table
 from procqueue.cli.pause import document, words
 from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
@@ -43,16 +43,23 @@ def queues(where: Where, names: tuple[str, ...]) -> Exit:
     for name, queue in found.items():
         if queue["paused"]:
             show(f"{plain(name)}: paused {words(queue['paused'])}")
+        if queue["gate_since"]:
+            show(f"{plain(name)}: gate {queue['gate']} since {queue['gate_since']}")
     return Exit.OK
 
 
 def _queue(driver: Driver, name: str) -> dict[str, Any]:
     counts = driver.counts(name)
+    from procqueue.drivers.contract import GateState
+
+    gate = driver.gate(name)
     oldest_ms = driver.oldest_ms(name)
     return {
         "counts": {count: getattr(counts, count) for count in _COUNTS},
         "oldest": None if oldest_ms is None else oldest_ms / 1000,
-        "gate": "open",
+        "expired": counts.expired,
+        "gate": gate.state.value,
+        "gate_since": None if gate.state is GateState.OPEN else moment(gate.since_ms),
         "paused": document(driver.paused(name)),
     }
 

@@ -81,6 +81,8 @@ def _queue(name: str, queue: dict[str, Any], rate: float | None) -> Iterator[str
     if paused := queue.get("paused"):
         until = f" until {_moment(paused['until'])}" if paused["until"] else ""
         yield from _wrapped(f"paused {paused['where']} since {_moment(paused['since'])}{until}", _INDENT)
+    if queue.get("gate", "open") != "open":
+        yield from _wrapped(f"gate {queue['gate']} since {_moment(queue['gate_since'])}", _INDENT)
     if (scale := queue.get("scale")) and scale["why"]:
         yield from _wrapped(scale["why"], _INDENT)
     counts = queue["counts"]

@@ -9,6 +9,8 @@
     │   ├── UnknownQueue       the configuration has no such queue
     │   ├── BadArguments       the arguments do not fit the task, or are no JSON
     │   ├── TooLarge           the body is over max_body
+    │   ├── GateClosed         the queue takes no messages now
+    │   ├── Duplicate          a message with that unique key is there already
     │   ├── PushInterrupted    push_many ended early
     │   └── PushUnknown        the push was sent and its answer never came
     └── DriverError
@@ -82,6 +84,18 @@ class BadArguments(PushError, TypeError):
 
 class TooLarge(PushError):
     """The encoded message is larger than the driver's max_body."""
+
+
+class GateClosed(PushError):
+    """The gate of the queue is closed (`procqueue gate close`), and nothing was stored."""
+
+
+class Duplicate(PushError):
+    """A message with that unique key is there already (on_duplicate="raise"). `id` is that message's."""
+
+    def __init__(self, text: str, id: str) -> None:
+        super().__init__(text)
+        self.id = id
 
 
 class PushUnknown(PushError):

@@ -147,7 +147,10 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many messages of a queue stand where. `notices` are owed hooks, no messages."""
+    """How many messages of a queue stand where. `notices` are owed hooks, no messages.
+
+    `expired`: how many were dropped so far because they had not begun in time.
+    """
 
     inbox: int = 0
     waiting: int = 0
@@ -156,3 +159,4 @@ class Counts:
     timeout: int = 0
     failed: int = 0
     notices: int = 0
+    expired: int = 0

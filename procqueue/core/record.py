@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 #: Longer texts are cut: a record must never be what fills the store.
 MAX_ERROR = 2_000
@@ -62,6 +62,21 @@ class NoticeHeader:
         document = asdict(self)
         document["error"] = _cut(self.error, MAX_ERROR)
         return _line(document)
+
+
+#: The header of the notice that a driver itself leaves, when it drops a message that did not begin in time:
+#: which one it was is in the notice's id.
+EXPIRED: Final = b'{"dropped":"expired"}'
+
+
+def dropped_for(body: bytes) -> str:
+    """Return why the message of a notice was dropped; "" if it is another kind of notice, or none."""
+    try:
+        document = json.loads(body.partition(b"\n")[0])
+    except ValueError:
+        return ""
+    reason = document.get("dropped") if isinstance(document, dict) else None
+    return reason if isinstance(reason, str) else ""
 
 
 def read_notice(body: bytes) -> tuple[NoticeHeader, bytes]:

@@ -1,6 +1,7 @@
 """The wire: the JSON document in which a message travels, the same for producers in every language.
 
-`{"v":1,"id":…,"task":"shop.tasks.welcome","args":[42],"kwargs":{"lang":"fr"},"delay":600000,"at":…,"meta":{…}}`:
+`{"v":1,"id":…,"task":"shop.tasks.welcome","args":[42],"kwargs":{"lang":"fr"},"delay":600000,"at":…,
+"expires":…,"unique":"key","priority":0,"meta":{…}}`:
 only `task` is required, times are integer milliseconds, unknown keys are ignored here and kept in the body.
 What cannot be read raises Unreadable with the reason; the message then goes to `failed` with it (law D12).
 Next to read: tasks/arguments.py, which turns Python arguments into this and back.
@@ -12,6 +13,8 @@ import re
 from typing import Any, Final
 
 import msgspec
+
+from procqueue.core.traits import PLAIN, Traits, wrong_key, wrong_priority
 
 #: The version of the document that this code writes, and the newest that it reads.
 VERSION: Final = 1
@@ -44,7 +47,17 @@ class Document(msgspec.Struct, frozen=True, kw_only=True):
     lax: bool = False
     delay_ms: int = msgspec.field(name="delay", default=0)
     at_ms: int | None = msgspec.field(name="at", default=None)
+    expires_ms: int = msgspec.field(name="expires", default=0)
+    unique: str | None = None
+    priority: int = 0
     meta: dict[str, Any] = {}
+
+    @property
+    def traits(self) -> Traits:
+        """What it asks for beside where and when."""
+        if not (self.expires_ms or self.unique or self.priority):
+            return PLAIN
+        return Traits(self.priority, self.expires_ms, self.unique or "")
 
 
 def encode(
@@ -56,6 +69,7 @@ def encode(
     lax: bool = False,
     delay_ms: int = 0,
     at_ms: int | None = None,
+    traits: Traits = PLAIN,
     meta: dict[str, Any] | None = None,
 ) -> bytes:
     """Return the document as bytes; what is left at its default is left out.
@@ -77,6 +91,12 @@ def encode(
         document["delay"] = delay_ms
     if at_ms is not None:
         document["at"] = at_ms
+    if traits.expires_ms:
+        document["expires"] = traits.expires_ms
+    if traits.unique:
+        document["unique"] = traits.unique
+    if traits.priority:
+        document["priority"] = traits.priority
     if meta:
         document["meta"] = meta
     return _encode(document)
@@ -141,6 +161,18 @@ def _wrong(document: Document) -> str:
         return "`delay` is not between 0 and 100 years (in milliseconds)"
     if document.at_ms is not None and not 0 <= document.at_ms <= _MAX_AT_MS:
         return "`at` is not a moment between 1970 and 9999 (in milliseconds since 1970 UTC)"
+    return _wrong_traits(document)
+
+
+def _wrong_traits(document: Document) -> str:
+    if not 0 <= document.expires_ms <= _MAX_DELAY_MS:
+        return "`expires` is not between 0 and 100 years (in milliseconds)"
+    if document.expires_ms and document.at_ms is None and document.expires_ms <= document.delay_ms:
+        return "`expires` is not later than `delay`: the message could never begin"
+    if document.unique is not None and (reason := wrong_key(document.unique)):
+        return f"`unique` {reason}"
+    if reason := wrong_priority(document.priority):
+        return f"`priority` {reason}"
     return ""
 
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
 from procqueue.core.message import Counts, Owned, Reservation, State, Stored
+from procqueue.core.traits import PLAIN, Traits
 from procqueue.core.verdict import Settlement
 
 #: The version of the stored layout (law D16).
@@ -43,6 +44,17 @@ class Pushed(StrEnum):
     QUEUED = "queued"
     DUPLICATE = "duplicate"  # a message of that id exists, or the id is remembered
     STORED_ALREADY = "stored already"  # the chunk is a repeat, and an earlier copy of it was stored
+    GATE_CLOSED = "gate closed"  # nothing of the chunk was stored, and its number is not used up
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """The answer to an entry whose unique key is taken, by the message `id`; nothing of it was stored."""
+
+    id: str
+
+
+Answer = Pushed | Locked
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +69,7 @@ class Entry:
     delay_ms: int = 0
     at_ms: int | None = None
     remember_ms: int = 0
+    traits: Traits = PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +123,25 @@ class Pause:
     until_ms: int | None
 
 
+class GateState(StrEnum):
+    """The producers' switch of a queue."""
+
+    OPEN = "open"
+    CLOSED = "closed"  # nothing is stored, documents stay in the inbox
+    DRAINING = "draining"  # only handlers push, and the inbox is taken in
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How the gate of a queue stands, and since when (ms of the driver's clock; None: always)."""
+
+    state: GateState
+    since_ms: int | None = None
+
+
+OPEN_GATE = Gate(GateState.OPEN)
+
+
 @dataclass(frozen=True, slots=True)
 class Beat:
     """One host of a queue: its identity, what people call it, and its beat, which only has to move."""
@@ -143,11 +175,16 @@ class Driver(Protocol):
 
     # producers
 
-    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
+    def push(
+        self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
+    ) -> list[Answer]:
         """Store up to MAX_ENTRIES messages, all of them or none; wake a consumer.
 
+        `inside`: it comes from a handler, so that a gate that is draining lets it pass. A gate that does not
+        is answered by GATE_CLOSED for each entry: nothing was stored, the number is not used up.
+
         With a `lane`, only what is next in its session is stored. What is stored already is answered by
-        STORED_ALREADY for each entry (by DUPLICATE for those of the last chunk that were duplicates then);
+        STORED_ALREADY for each entry (by DUPLICATE or Locked for those of the last chunk that were so then);
         else nothing is stored: Gap beyond the next number, UnknownSession unless the number is 1.
         Raises Full if the store refuses to grow (nothing was stored, the number is not used up).
         """
@@ -172,8 +209,10 @@ class Driver(Protocol):
     ) -> Turn:
         """Settle, then reserve up to `take` messages from the head, in one atomic step.
 
-        Owed notices come before messages. At least one message is handed out however large it is. Of a
-        queue that is paused, or with `notices_only`, there are notices only (D15).
+        Of messages the higher priority goes first. One whose time to begin is over, and which never began, is
+        dropped instead, counted, and leaves a notice (record.EXPIRED). Owed notices come before messages. At
+        least one message is handed out however large it is. Of a queue that is paused, or with
+        `notices_only`, there are notices only (D15).
         Raises Gone, Unknown: then nothing was changed.
         """
 
@@ -234,8 +273,11 @@ class Driver(Protocol):
         Also forgets what has had its time: idle sessions, remembered ids, consumers dead for a week.
         """
 
-    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
-        """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each."""
+    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Answer]]:
+        """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each.
+
+        Nothing while the gate is closed.
+        """
 
     # people
 
@@ -250,6 +292,12 @@ class Driver(Protocol):
 
     def paused(self, queue: str) -> Pause | None:
         """Return since and until when the queue is paused; None if it is not."""
+
+    def set_gate(self, queue: str, state: GateState) -> Gate:
+        """Let producers push, or not, from now on; of a gate that stands so already nothing changes."""
+
+    def gate(self, queue: str) -> Gate:
+        """Return how the gate stands."""
 
     def beats(self, queue: str) -> Beats:
         """Return the beats of all hosts."""
@@ -267,7 +315,10 @@ class Driver(Protocol):
         """Return one stored message."""
 
     def retry(self, queue: str, state: State, ids: Sequence[str]) -> list[str]:
-        """Make messages of `state` (failed, timeout) waiting with fresh counters; return those found."""
+        """Make messages of `state` (failed, timeout) waiting with fresh counters; return those found.
+
+        A unique key is theirs again if it is free; they do not expire any more.
+        """
 
     def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
         """Remove messages that are not reserved; answer the state each had (None: not stored)."""
@@ -294,7 +345,9 @@ class Complains(Protocol):
 class PushesAhead(Protocol):
     """What a driver has beside the contract if several of its pushes can be on their way at once."""
 
-    def push_ahead(self, queue: str, entries: Sequence[Entry], lane: Lane) -> Callable[[], list[Pushed]]:
+    def push_ahead(
+        self, queue: str, entries: Sequence[Entry], lane: Lane, *, inside: bool = False
+    ) -> Callable[[], list[Answer]]:
         """Send a push. The function returned waits for the answer and raises what push raises.
 
         Answers are waited for in the order in which the pushes were sent. Any other verb in between takes

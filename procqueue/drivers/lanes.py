@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from procqueue.core.errors import DriverUnavailable, Gap, UnknownSession
-from procqueue.drivers.contract import SESSION_KEPT_MS, Entry, Lane, Pushed, PushesAhead
+from procqueue.core.errors import DriverError, DriverUnavailable, Gap, UnknownSession
+from procqueue.drivers.contract import SESSION_KEPT_MS, Answer, Entry, Lane, Pushed, PushesAhead
 
 #: So many chunks are on their way at once where the driver can (contract.PushesAhead).
 WINDOW: Final = 4
@@ -30,7 +30,9 @@ REPEATABLE_SECONDS: Final = SESSION_KEPT_MS / 1000 - 600
 class Store(Protocol):
     """What a lane needs of a driver."""
 
-    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]: ...
+    def push(
+        self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
+    ) -> list[Answer]: ...
     def close(self) -> None: ...
 
 
@@ -80,14 +82,15 @@ class Course:
     """Chunks of one queue on their way to the store, in order, each stored once however often it is sent.
 
     Add chunks; ask for the answer to the oldest until there is one. After an error nothing is on its way, and
-    asking again sends again what has no answer. Not for two threads at once.
+    asking again sends again what has no answer. Not for two threads at once. `inside`: a handler pushes.
     """
 
-    def __init__(self, queue: str, session: Session) -> None:
+    def __init__(self, queue: str, session: Session, *, inside: bool = False) -> None:
         self.queue = queue
         self.session = session
+        self._inside = inside
         self.chunks: deque[Chunk] = deque()  # without an answer; the first is number session.last + 1
-        self._on_the_way: deque[Callable[[], list[Pushed]]] = deque()  # the answers to the first of them
+        self._on_the_way: deque[Callable[[], list[Answer]]] = deque()  # the answers to the first of them
         self._room = 1  # how many chunks may be without an answer
         self._is_told = True  # the last asking ended in a way that says what became of the chunk
 
@@ -129,17 +132,19 @@ class Course:
         try:
             while (place := len(self._on_the_way)) < len(self.chunks):
                 entries = self.chunks[place].entries
-                self._on_the_way.append(store.push_ahead(self.queue, entries, self._lane(place)))
+                lane = self._lane(place)
+                self._on_the_way.append(store.push_ahead(self.queue, entries, lane, inside=self._inside))
         except DriverUnavailable as error:
             self._stop(len(self._on_the_way) + error.sent)
         except BaseException:
             self._stop(len(self._on_the_way) + 1)
             raise
 
-    def answer(self, store: Store) -> list[Pushed]:
+    def answer(self, store: Store) -> list[Answer]:
         """Send the oldest chunk unless it is on its way, wait for its answer, and return it.
 
-        Raises what push raises, but for Gap and UnknownSession.
+        Raises what push raises, but for Gap and UnknownSession. A chunk that finds the gate closed leaves its
+        number to the next; if an earlier copy of it may still come, DriverError, and it stays the oldest.
         """
         self._is_told = False
         try:
@@ -147,16 +152,19 @@ class Course:
         except (Gap, UnknownSession):
             self._begin_anew()
             answers = self._ask(store)
-        self.chunks.popleft()
-        self.session.last += 1
+        if Pushed.GATE_CLOSED in answers[:1]:
+            self._turned_away()
+        else:
+            self.chunks.popleft()
+            self.session.last += 1
         self._room = WINDOW if isinstance(store, PushesAhead) else 1
         self._is_told = True  # not before: an exception from a signal may come between any two lines
         return answers
 
-    def _ask(self, store: Store) -> list[Pushed]:
+    def _ask(self, store: Store) -> list[Answer]:
         try:
             if not self._on_the_way:
-                return store.push(self.queue, self.chunks[0].entries, self._lane(0))
+                return store.push(self.queue, self.chunks[0].entries, self._lane(0), inside=self._inside)
             answers = self._on_the_way[0]()
             self._on_the_way.popleft()
             return answers
@@ -170,6 +178,15 @@ class Course:
             self._stop(len(self._on_the_way), is_first_refused=True)
             self._is_told = True
             raise
+
+    def _turned_away(self) -> None:
+        if self.chunks[0].lost_at is not None:
+            self._stop(len(self._on_the_way) + 1)
+            self._is_told = True
+            raise DriverError("the gate is closed, and a copy that was sent before may still find it open")
+        self.chunks.popleft()
+        if self._on_the_way:  # under numbers that now nothing leads up to: in that session they stay a gap
+            self._begin_anew()
 
     def _begin_anew(self) -> None:
         # The store lost its memory or went back in time: what is lost is not stored in the history that it

@@ -2,11 +2,13 @@
 
 Laws D2, D11 and D12 hold as everywhere. A run that ends badly is tried again at once: what the policy would
 have waited is recorded in `pauses`. How a message is run is not known here (drivers import no tasks):
-`execute` comes from the producer.
+`execute` comes from the producer. A unique key is taken while its message runs (a handler that pushes the
+same is told so), or for its time; nothing waits here, so priorities and times to begin in mean nothing.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,7 +17,7 @@ from typing import Final
 
 from procqueue.core.message import NO_COUNTERS, Reservation
 from procqueue.core.verdict import Kind, Verdict
-from procqueue.drivers.contract import Entry, Lane, Pushed
+from procqueue.drivers.contract import Answer, Entry, Lane, Locked, Pushed
 
 #: A message that has been run so often inside one push is given up: nothing else would end the push.
 MAX_RUNS: Final = 1000
@@ -50,6 +52,7 @@ class SyncDriver:
         self._execute = execute
         self._raises = raises
         self._ticket = 0
+        self._keys: dict[tuple[str, str], tuple[str, float]] = {}  # by whom, until when (monotonic)
         self.pauses: deque[Pause] = deque(maxlen=MAX_PAUSES)
 
     def push(
@@ -57,14 +60,35 @@ class SyncDriver:
         queue: str,
         entries: Sequence[Entry],
         lane: Lane | None = None,  # noqa: ARG002  # no answer gets lost here
-    ) -> list[Pushed]:
+        *,
+        inside: bool = False,  # noqa: ARG002  # there is no gate where nothing is stored
+    ) -> list[Answer]:
         """Run `entries` one after the other, each to its end. Raises what their handlers raise in the end."""
-        for entry in entries:
-            self._run(queue, entry)
-        return [Pushed.QUEUED] * len(entries)
+        return [self._push(queue, entry) for entry in entries]
 
     def close(self) -> None:
         """Do nothing: there is nothing to give back."""
+
+    def _push(self, queue: str, entry: Entry) -> Answer:
+        traits = entry.traits
+        if not traits.unique:
+            self._run(queue, entry)
+            return Pushed.QUEUED
+        key = queue, traits.unique
+        holder, until = self._keys.get(key, ("", 0.0))
+        if until > time.monotonic():
+            return Locked(holder)
+        if not traits.until_begun:
+            self._keys[key] = (
+                entry.id,
+                time.monotonic() + traits.until_ms / 1000 if traits.until_ms else math.inf,
+            )
+        try:
+            self._run(queue, entry)
+        finally:
+            if not traits.until_ms:
+                self._keys.pop(key, None)
+        return Pushed.QUEUED
 
     def _run(self, queue: str, entry: Entry) -> None:
         pushed_ms = time.time_ns() // 1_000_000

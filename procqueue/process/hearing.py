@@ -125,6 +125,7 @@ class Hearing:
             case "counts":
                 self._master.news.counts, self._master.news.counts_at = message["counts"], message["at"]
                 self._master.news.paused = {name: (one[0], one[1]) for name, one in message["paused"].items()}
+                self._master.news.gates = {name: (one[0], one[1]) for name, one in message["gates"].items()}
                 self._master.news.oldest = message["oldest"]
                 self._master.autoscaling.look()
                 self._master.news.solved("driver")

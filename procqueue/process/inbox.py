@@ -17,4 +17,5 @@ def read_foreign(raw: bytes) -> TakenIn:
         # The id comes from the bytes, so that a repeat of this step finds what it stored before.
         id = f"inbox-{hashlib.sha256(raw).hexdigest()[:24]}"
         return TakenIn(raw, Entry(id, raw), str(error))
-    return TakenIn(raw, Entry(document.id or new_id(), raw, document.delay_ms or 0, document.at_ms))
+    id = document.id or new_id()
+    return TakenIn(raw, Entry(id, raw, document.delay_ms, document.at_ms, traits=document.traits))

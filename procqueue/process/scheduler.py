@@ -26,7 +26,7 @@ from procqueue.core.policy import begins_once
 from procqueue.core.repairs import Repair
 from procqueue.core.settings.model import DriverSettings, Settings
 from procqueue.core.watch import beat_interval, scheduler_patience
-from procqueue.drivers.contract import MAX_ENTRIES, Complains, Driver
+from procqueue.drivers.contract import MAX_ENTRIES, Complains, Driver, GateState
 from procqueue.drivers.opening import open_driver
 from procqueue.process import kernel, stacks
 from procqueue.process.board import Board
@@ -244,6 +244,7 @@ class Scheduler:
         soonest = ROUND
         counts: dict[str, Any] = {}
         paused: dict[str, Any] = {}
+        gates: dict[str, Any] = {}
         oldest: dict[str, float] = {}
         for queue in self._queues:
             with self._apart(queue):
@@ -255,8 +256,11 @@ class Scheduler:
                 if pause := driver.paused(queue):
                     until = None if pause.until_ms is None else pause.until_ms / 1000
                     paused[queue] = (pause.since_ms / 1000, until)
+                gate = driver.gate(queue)
+                if gate.state is not GateState.OPEN:
+                    gates[queue] = (gate.state, (gate.since_ms or 0) / 1000)
             self._beat(driver)
-        self._lifeline.say("counts", counts=counts, paused=paused, oldest=oldest, at=time.time())
+        self._lifeline.say("counts", counts=counts, paused=paused, gates=gates, oldest=oldest, at=time.time())
         self._look_for_complaints(driver)
         if not self._ready:
             self._ready = True

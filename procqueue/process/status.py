@@ -181,6 +181,7 @@ def _queue(master: Described, name: str, now: float) -> dict[str, Any]:
     kept = [k for k in master.nursery.kept.values() if k.pool == name]
     consumers = [_consumer(master, k, now) for k in sorted(kept, key=lambda k: (k.index, k.pid))]
     ready = master.ready_of(name)
+    gate = master.news.gates.get(name)
     found = master.news.counts.get(name, {})
     consumers += _absent(master, name, {k.index for k in kept}, wanted, now)
     return {
@@ -189,6 +190,8 @@ def _queue(master: Described, name: str, now: float) -> dict[str, Any]:
         "ready": ready,
         "by_hand": _by_hand(master, name),
         "paused": _paused(master, name),
+        "gate": gate[0] if gate else "open",
+        "gate_since": moment(gate[1]) if gate else None,
         "scale": _scale(master, name),
         "counts": {count: found.get(count) for count in _COUNTS},
         "consumers": consumers,

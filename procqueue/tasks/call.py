@@ -1,4 +1,4 @@
-"""What a push takes and gives: a call, when it is due, and the receipt."""
+"""What a push takes and gives: a call, when it is due, what else it asks for, and the receipt."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from procqueue.core import wire
+from procqueue.core.traits import PLAIN, Traits, wrong_key, wrong_priority
 from procqueue.core.units import seconds
 
 #: A delay is a number of seconds, a duration such as "10m", or a timedelta.
 Delay = float | str | timedelta
+
+#: What becomes of a push whose unique key is taken. "raise" is "drop", told by an exception.
+OnDuplicate = Literal["drop", "replace", "raise"]
 
 _CENTURY = 100 * 365.25 * 86_400.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -31,11 +35,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of a push. It is true if the message was queued."""
+    """What became of a push. It is true if the message was queued.
+
+    `id`: where a unique key was taken, that of the message which has it.
+    """
 
     id: str
     queue: str
-    outcome: Literal["queued", "duplicate"]
+    outcome: Literal["queued", "duplicate", "gate_closed"]
 
     def __bool__(self) -> bool:
         return self.outcome == "queued"
@@ -43,11 +50,15 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class PushedMany:
-    """What became of push_many: how many were queued, how many were there already, all ids in order."""
+    """What became of push_many: how many were queued, how many were there already, all ids in order.
+
+    `gate_closed`: how many were not stored because the queue's gate is closed, with `gate_closed = "drop"`.
+    """
 
     queued: int
     duplicates: int
     ids: tuple[str, ...]
+    gate_closed: int = 0
 
 
 class Unanswered:
@@ -76,6 +87,47 @@ class Unanswered:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What using() and @task say beside where and when; None: nothing. `unique` True: task and arguments."""
+
+    priority: int | None = None
+    expires_ms: int | None = None
+    unique: str | Literal[True] | None = None
+    until: Literal["done", "begun"] | int | None = None  # int: ms
+    on_duplicate: OnDuplicate | None = None
+
+    def over(self, other: Asked) -> Asked:
+        """Return what is asked for where `other` was asked for before. Raises ValueError."""
+        if other == NOTHING:
+            return self.checked()
+        given = {name: getattr(self, name) for name in self.__slots__}
+        return replace(other, **{name: value for name, value in given.items() if value is not None}).checked()
+
+    def checked(self) -> Asked:
+        """Return it if it makes sense as a whole. Raises ValueError."""
+        for name in ("until", "on_duplicate"):
+            if getattr(self, name) is not None and self.unique is None:
+                raise ValueError(f"{name}= says something about unique=: give unique= as well")
+        return self
+
+    def traits(self, body: bytes) -> Traits:
+        """Return what the store is asked for with this encoded message."""
+        if self == NOTHING:
+            return PLAIN
+        return Traits(
+            priority=self.priority or 0,
+            expires_ms=self.expires_ms or 0,
+            unique=own_key(body) if self.unique is True else self.unique or "",
+            until_begun=self.until == "begun",
+            until_ms=self.until if isinstance(self.until, int) else 0,
+            replace=self.on_duplicate == "replace",
+        )
+
+
+NOTHING: Final = Asked()
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """Where and when a push is to go; what using() says. `at_ms` is ms since 1970 UTC and wins."""
 
@@ -84,6 +136,7 @@ class Placed:
     delay_ms: int = 0
     at_ms: int | None = None
     remember_ms: int = 0
+    asked: Asked = NOTHING
 
 
 ANYWHERE = Placed()
@@ -95,8 +148,17 @@ def placed(
     queue: str | None,
     id: str | None,
     remember: Delay | None = None,
+    *,
+    debounce: Delay | None = None,
+    before: Asked = NOTHING,
+    **written: Any,
 ) -> Placed:
-    """Return what using() was given, checked. Raises ValueError or TypeError naming the option."""
+    """Return what using() was given, checked. Raises ValueError or TypeError naming the option.
+
+    `written`: the keys of `asked`. `before`: what the task says of them itself.
+    """
+    if debounce is not None:
+        delay = _debounced(debounce, delay, at, written)
     if delay is not None and at is not None:
         raise ValueError("delay= and at= both say when the message is due: give one of them")
     if id is not None and not wire.is_id(id):
@@ -109,7 +171,77 @@ def placed(
         delay_ms = 0 if delay is None else round(delay_seconds(delay) * 1000)
     with _about("at"):
         at_ms = None if at is None else moment_ms(at)
-    return Placed(queue, id, delay_ms, at_ms, remember_ms)
+    own = asked(**written).over(before)
+    _check_expires(own.expires_ms, delay_ms, at_ms)
+    return Placed(queue, id, delay_ms, at_ms, remember_ms, own)
+
+
+def asked(
+    *,
+    priority: int | None = None,
+    expires: Delay | None = None,
+    unique: bool | str | None = None,
+    until: Delay | None = None,
+    on_duplicate: str | None = None,
+) -> Asked:
+    """Return what was asked for, each key checked for itself. Raises ValueError or TypeError naming it."""
+    if priority is not None:
+        if not isinstance(priority, int) or isinstance(priority, bool):
+            raise TypeError(f"priority={priority!r} is not a whole number")
+        if reason := wrong_priority(priority):
+            raise ValueError(f"priority= {reason}")
+    with _about("expires"):
+        expires_ms = None if expires is None else _some_ms(expires)
+    if unique is False:
+        unique = None
+    if unique is not None and unique is not True:
+        if not isinstance(unique, str):
+            raise TypeError(f"unique={unique!r} is neither True nor a text")
+        if reason := wrong_key(unique):
+            raise ValueError(f"unique= {reason}")
+    if until in (None, "done", "begun"):
+        how_long: Any = until
+    else:
+        with _about("until"):
+            how_long = _some_ms(until)
+    known: tuple[OnDuplicate, ...] = get_args(OnDuplicate)
+    if on_duplicate is not None and on_duplicate not in known:
+        raise ValueError(f"on_duplicate={on_duplicate!r} is none of {', '.join(known)}")
+    return Asked(priority, expires_ms, unique, how_long, on_duplicate)
+
+
+def own_key(body: bytes) -> str:
+    """Return the key of unique=True: equal for a task with the same arguments, written the same way."""
+    import hashlib  # who asks for nothing should not wait for it
+    import json
+
+    document = wire.decode(body)
+    call = json.dumps([document.args, document.kwargs], sort_keys=True, separators=(",", ":"))
+    return f"{document.task[:180]}:{hashlib.sha256(call.encode()).hexdigest()[:40]}"
+
+
+def _debounced(debounce: Delay, delay: Delay | None, at: datetime | None, written: dict[str, Any]) -> Delay:
+    """Ask for what debounce is: a delay, and what waits is replaced until it begins. Returns the delay."""
+    others = {"delay": delay, "at": at, **written}
+    if given := [name for name in ("delay", "at", "until", "on_duplicate") if others.get(name) is not None]:
+        raise ValueError(f"debounce= says {given[0]}= itself: leave that out")
+    with _about("debounce"):
+        _some_ms(debounce)
+    written |= {"unique": written.get("unique") or True, "until": "begun", "on_duplicate": "replace"}
+    return debounce
+
+
+def _some_ms(delay: Delay) -> int:
+    ms = round(delay_seconds(delay) * 1000)
+    if ms <= 0:
+        raise ValueError(f"{delay!r} is no time")
+    return ms
+
+
+def _check_expires(expires_ms: int | None, delay_ms: int, at_ms: int | None) -> None:
+    due_ms = delay_ms if at_ms is None else at_ms - time.time() * 1000
+    if expires_ms is not None and expires_ms <= due_ms:
+        raise ValueError("expires= is counted from the push and is over before the message is due")
 
 
 def delay_seconds(delay: Delay) -> float:

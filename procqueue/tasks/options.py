@@ -12,6 +12,7 @@ from typing import Any
 from procqueue.core.errors import TaskError
 from procqueue.core.policy import Policy
 from procqueue.core.settings.model import OnTimeout, QueueSettings, RetryDelays
+from procqueue.tasks.call import NOTHING, Asked, asked
 
 #: What `retry_seconds` takes: a number or a duration, a list of them, or base, factor, max, jitter.
 RetrySeconds = float | str | Iterable[float | str] | Mapping[str, float | str] | RetryDelays
@@ -34,6 +35,7 @@ class Options:
     kill_after: float | None = None
     on_timeout: OnTimeout | None = None
     max_crashes: int | None = None
+    asked: Asked = NOTHING  # of each of its pushes
 
     def over(self, queue: QueueSettings) -> Policy:
         """Return the policy in force for this task's messages on `queue`."""
@@ -56,7 +58,8 @@ class Options:
 
 NO_OPTIONS = Options()
 
-_LATER_KEYS = ("expires", "priority", "unique", "until", "on_duplicate", "executor")
+_LATER_KEYS = ("executor",)
+_ASKED_KEYS = ("expires", "priority", "unique", "until", "on_duplicate")
 
 
 def queue_policy(queue: QueueSettings) -> Policy:
@@ -70,7 +73,12 @@ def read_options(written: Mapping[str, Any]) -> Options:
     if not given:
         return NO_OPTIONS
     readers = _readers()
-    options = {}
+    options: dict[str, Any] = {}
+    if wishes := {key: given.pop(key) for key in _ASKED_KEYS if key in given}:
+        try:
+            options["asked"] = asked(**wishes).checked()
+        except (ValueError, TypeError) as error:
+            raise TaskError(str(error)) from None
     for key, value in given.items():
         if key not in readers:
             raise TaskError(f"{key}: {_unknown(key, readers)}")
@@ -101,7 +109,7 @@ def _unknown(key: str, known: Iterable[str]) -> str:
 
     if key in _LATER_KEYS:
         return f"the key {LATER}"
-    known = [*known, "queue", "name", "aliases"]
+    known = [*known, *_ASKED_KEYS, "queue", "name", "aliases"]
     return f"there is no such key; {nearest(key, known) or 'the keys are ' + ', '.join(known)}"
 
 

@@ -11,6 +11,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, overload
@@ -21,7 +22,7 @@ from procqueue.core.policy import Policy
 from procqueue.core.settings.model import OnTimeout, QueueSettings
 from procqueue.tasks import registry
 from procqueue.tasks.arguments import Arguments, encode
-from procqueue.tasks.call import ANYWHERE, Call, Delay, Placed, PushedMany, Receipt, placed
+from procqueue.tasks.call import ANYWHERE, Call, Delay, OnDuplicate, Placed, PushedMany, Receipt, placed
 from procqueue.tasks.options import ErrorClasses, Options, RetrySeconds, read_options
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Task(Generic[P, R]):
         self.queue = queue
         self.aliases = aliases
         self.options = options or Options()
+        self._anywhere = replace(ANYWHERE, asked=self.options.asked)
         self.failed_hook: Callable[[Failure], object] | None = None
         self._policies: dict[int, tuple[QueueSettings, Policy]] = {}
         functools.update_wrapper(self, function)
@@ -71,13 +73,13 @@ class Task(Generic[P, R]):
         """
         from procqueue import producer
 
-        return producer.push_body(self.queue, self.encode(args, kwargs), ANYWHERE)
+        return producer.push_body(self.queue, self.encode(args, kwargs), self._anywhere)
 
     async def apush(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Push without blocking the event loop; see push."""
         from procqueue import producer
 
-        return await producer.apush_body(self.queue, self.encode(args, kwargs), ANYWHERE)
+        return await producer.apush_body(self.queue, self.encode(args, kwargs), self._anywhere)
 
     def using(
         self,
@@ -87,14 +89,30 @@ class Task(Generic[P, R]):
         queue: str | None = None,
         id: str | None = None,
         remember: Delay | None = None,
+        expires: Delay | None = None,
+        priority: int | None = None,
+        unique: bool | str | None = None,
+        until: Delay | None = None,
+        on_duplicate: OnDuplicate | None = None,
+        debounce: Delay | None = None,
     ) -> Using[P]:
         """Return this task with options for its pushes.
 
         `delay` is seconds, "10m" or a timedelta; `at` a datetime with a time zone; both at once is an error.
         `id` is up to 128 of A-Z a-z 0-9 . _ : @ - and unique in its queue while its message exists, and for
         `remember` (written like `delay`) after the message was handled or forgotten.
+
+        `expires`: not begun so long after the push, it is dropped. `priority`: -9 to 9, higher goes first.
+        `unique`: True (this task with the same arguments, written the same way) or a key that only one
+        message of the queue may have `until` it is "done" or "begun", or for a time; `on_duplicate`: "drop"
+        the new one, "replace" what still waits, or "raise" Duplicate. `debounce`: run once, so long after
+        the last push; that is a delay with unique=True, replaced until it begins.
         """
-        return Using(self, placed(delay, at, queue, id, remember))
+        where = placed(
+            delay, at, queue, id, remember, debounce=debounce, before=self.options.asked, expires=expires,
+            priority=priority, unique=unique, until=until, on_duplicate=on_duplicate,
+        )  # fmt: skip
+        return Using(self, where)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> Call:
         """Return these arguments as a call, for push_many."""
@@ -104,11 +122,12 @@ class Task(Generic[P, R]):
         """Push calls of this task, reading them lazily, in one round trip for each `chunk` (at most 100).
 
         A chunk is stored whole or not at all. Raises PushInterrupted, whose `done` says how many calls, in
-        the order given, are stored, and whose cause says why it ended.
+        the order given, are stored, and whose cause says why it ended. Duplicates are counted, never raised.
         """
         from procqueue import producer
 
-        return producer.push_bodies(self.queue, (self._encode_call(call) for call in calls), chunk)
+        bodies = (self._encode_call(call) for call in calls)
+        return producer.push_bodies(self.queue, bodies, chunk, self.options.asked)
 
     def on_failed(self, hook: Hook) -> Hook:
         """Have `hook` called with the Failure of a message that is not run again. At least once, anywhere."""
@@ -195,6 +214,11 @@ def task(
     kill_after: float | str | None = None,
     on_timeout: OnTimeout | str | None = None,
     max_crashes: int | None = None,
+    expires: Delay | None = None,
+    priority: int | None = None,
+    unique: bool | str | None = None,
+    until: Delay | None = None,
+    on_duplicate: OnDuplicate | None = None,
 ) -> Callable[[Callable[P, R]], Task[P, R]]: ...
 
 

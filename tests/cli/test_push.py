@@ -158,3 +158,31 @@ def test_the_sync_driver_runs_the_task_here(place: Place) -> None:
     assert place.trail() == ["welcome 3 'en'"]
     assert place.run("queues").code == 2
     assert place.run("start").code == 78
+
+
+def test_what_else_a_push_may_ask_for(place: Place) -> None:
+    welcome = ("push", "app.welcome", "1", "--queue", "emails", "--json")
+    first = place.run(*welcome, "--unique", "--priority", "-1").json["receipts"][0]
+    second = place.run(*welcome, "--unique").json["receipts"][0]
+    keyed = place.run(*welcome, "--unique=k", "--priority", "9", "--expires", "1h").json["receipts"][0]
+
+    assert (second["outcome"], second["id"]) == ("duplicate", first["id"])
+    listed = place.run("messages", "emails", "--json").json["messages"]
+    assert [one["id"] for one in listed] == [keyed["id"], first["id"]]
+    for wrong in (["--priority", "10"], ["--expires", "0"], ["--unique", "--count", "2"]):
+        refused = place.run(*welcome, *wrong)
+        assert refused.code == 2 and wrong[0] in refused.err
+    assert place.counts() == {"waiting": 2}
+
+
+def test_what_did_not_begin_in_time_is_dropped_counted_and_told(place: Place) -> None:
+    welcome = ("push", "app.welcome", "1", "--queue", "emails", "--json")
+    id = place.run(*welcome, "--expires", "1ms").json["receipts"][0]["id"]
+
+    assert place.run("work", "emails", "--burst").code == 0
+    assert place.run("queues", "emails", "--json").json["queues"]["emails"]["expired"] == 1
+    place.run(*welcome)
+    ran = place.run("work", "emails", "--burst")  # whose consumer takes the notice first
+
+    assert f"dropped queue=emails id={id} reason=expired" in ran.out
+    assert place.counts() == {"expired": 1}

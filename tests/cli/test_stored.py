@@ -26,7 +26,9 @@ def test_queues_has_counts_and_the_age_of_the_oldest(place: Place) -> None:
     assert ran.json["queues"]["images"] | {"counts": 0} == {
         "counts": 0,
         "oldest": None,
+        "expired": 0,
         "gate": "open",
+        "gate_since": None,
         "paused": None,
     }
     assert "emails" in place.run("queues").out
@@ -123,3 +125,21 @@ def test_a_task_name_from_outside_cannot_move_the_cursor(place: Place) -> None:
 
     assert "\x1b" not in ran.out
     assert "a\\x1b[2Jb" in ran.out
+
+
+def test_a_closed_gate_refuses_pushes_until_it_is_opened(place: Place) -> None:
+    closed = place.run("gate", "close", "emails", "--json")
+
+    assert closed.json["gates"]["emails"]["gate"] == "closed"
+    refused = place.run("push", "app.welcome", "1", "--queue", "emails")
+    assert refused.code == 1 and "procqueue gate open emails" in refused.err
+    shown = place.run("queues", "emails", "--json").json["queues"]["emails"]
+    assert (shown["gate"], shown["gate_since"]) == ("closed", closed.json["gates"]["emails"]["since"])
+    assert "emails: gate closed since" in place.run("queues").out
+
+    assert place.run("gate", "open", "emails").code == 0
+
+    assert place.run("push", "app.welcome", "1", "--queue", "emails").code == 0
+    assert place.run("queues", "emails", "--json").json["queues"]["emails"]["gate"] == "open"
+    assert place.run("gate", "shut", "emails").code == 2
+    assert place.run("gate", "close", "nowhere").code == 2

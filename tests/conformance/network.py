@@ -33,12 +33,17 @@ class Network:
         self._connection = 0
         self.left: list[deque[Request]] = []  # of broken connections
 
-    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
-        assert lane
+    def push(
+        self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
+    ) -> list[Pushed]:
+        assert lane and not inside
         self._break()  # as a connection with unread answers is
         return self._send(queue, entries, lane)()
 
-    def push_ahead(self, queue: str, entries: Sequence[Entry], lane: Lane) -> Callable[[], list[Pushed]]:
+    def push_ahead(
+        self, queue: str, entries: Sequence[Entry], lane: Lane, *, inside: bool = False
+    ) -> Callable[[], list[Pushed]]:
+        assert not inside
         if self._cut():
             self._break()
             raise _unavailable(sent=False)

@@ -49,7 +49,7 @@ class Store(Protocol):
         """Change the stored layout's version to the next one."""
 
     def age(self, ms: int, queue: str = QUEUE) -> None:
-        """Let sessions and remembered ids be so much older."""
+        """Let sessions, remembered ids and keys that are taken for a time be so much older."""
 
     def close(self) -> None:
         """Close all connections and remove what is stored."""
@@ -87,6 +87,7 @@ class SqliteStore(_Opened):
     def age(self, ms: int, queue: str = QUEUE) -> None:
         self._run("UPDATE sessions SET used_ms = used_ms - ? WHERE queue = ?", ms, queue)
         self._run("UPDATE remembered SET until_ms = until_ms - ? WHERE queue = ?", ms, queue)
+        self._run("UPDATE locks SET until_ms = until_ms - ? WHERE queue = ?", ms, queue)
 
     def close(self) -> None:
         super().close()

@@ -1,7 +1,8 @@
 """Law D10 over a bad network: what was answered is stored once, what was repeated too, nothing twice.
 
 Any pushes of one producer, whose requests are lost, delivered late or refused, while a consumer handles what
-comes. The producer is the real one; only its connection and its clock are made up.
+comes and somebody opens and closes the gate. The producer is the real one; only its connection and its clock
+are made up.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from hypothesis import HealthCheck, given, settings
 
 from procqueue import pushing
 from procqueue.core.errors import DriverUnavailable, Full, PushUnknown
-from procqueue.core.settings.model import DriverSettings
-from procqueue.drivers.contract import SESSION_KEPT_MS, Entry
+from procqueue.core.settings.model import DriverSettings, QueueSettings
+from procqueue.drivers.contract import SESSION_KEPT_MS, Entry, GateState
 from procqueue.drivers.lanes import REPEATABLE_SECONDS
 from procqueue.tasks.call import Receipt
 from tests.conformance import playing
@@ -31,9 +32,12 @@ ONE_LANE = settings(max_examples=150, deadline=None, database=None, suppress_hea
 #: A push of chunks (how many messages in each), a repeat, a consumer at work, a late request.
 actions = st.one_of(
     st.tuples(st.just("push"), st.lists(st.integers(1, 2), min_size=1, max_size=8)),
-    st.tuples(st.sampled_from(["repeat", "handle", "late"]), st.integers(0, 9)),
+    st.tuples(st.sampled_from(["repeat", "handle", "late", "gate"]), st.integers(0, 9)),
 )
 fates = st.sampled_from([*FATES, "answered", "answered", "answered"])
+
+#: So a push goes on behind a chunk that was turned away.
+DROPS = QueueSettings(QUEUE, gate_closed="drop")
 
 
 class Clock:
@@ -62,7 +66,7 @@ class World:
         self.who = playing.consumer(self.driver)
         remaining, breaks = iter(fates or ()), iter(cuts or ())
         self.network = Network(store.open(), lambda: next(remaining, "answered"), lambda: next(breaks, False))
-        self.producer = pushing.Producer(DriverSettings("redis://"), None, 5.0)
+        self.producer = pushing.Producer(DriverSettings("redis://"), {QUEUE: DROPS}, 5.0)
         self.producer._store = lambda: self.network  # type: ignore[method-assign,assignment]
         self.clock = Clock(pace)
         self.ids = (f"m{number}" for number in itertools.count())
@@ -98,11 +102,16 @@ class World:
             assert error.receipt is receipt and set(error.ids) <= set(receipt.ids)
             return
         assert (many.ids, many.duplicates) == (receipt.ids, 0)
-        self.stored.update(many.ids)
+        if not many.gate_closed:  # of those that had not been sent, or that the store had forgotten
+            self.stored.update(many.ids)
         self.unknown.remove(receipt)
 
     def handle(self, _: int = 0) -> None:
         self.handled += playing.drain(self.driver, self.who)
+
+    def gate(self, state: int) -> None:
+        """Turn the gate; it is more often open than closed."""
+        self.driver.set_gate(QUEUE, GateState.CLOSED if state < 4 else GateState.OPEN)
 
     def late(self, connection: int) -> None:
         self.network.deliver_late(connection)
@@ -122,8 +131,9 @@ class World:
             assert came == [id for id in ids if id in times], "out of order"
 
     def _told(self, receipts: list[Receipt]) -> list[str]:
-        assert all(receipts), "no id was given twice"
-        self.stored.update(one.id for one in receipts)
+        assert all(one.outcome != "duplicate" for one in receipts), "no id was given twice"
+        self.stored.update(one.id for one in receipts if one)
+        self.not_stored.update(one.id for one in receipts if not one)
         return [one.id for one in receipts]
 
 
@@ -235,3 +245,19 @@ def test_d10_a_chunk_that_is_refused_behind_a_repeated_one_leaves_the_push_repea
     world.end()
     world.check()
     assert not world.unknown
+
+
+def test_d10_what_was_on_its_way_behind_a_chunk_that_met_a_closed_gate_is_stored_once(store: Store) -> None:
+    world = World(store, ["answered", "answered", "lost"])
+    stream = world.producer.push(QUEUE, [[Entry(f"m{number}", b"")] for number in range(3)])
+    with patch.object(pushing, "time", world.clock):
+        next(stream)
+        world.gate(0)
+        [refused] = next(stream)
+        world.gate(9)
+        told = [one.id for receipts in stream for one in receipts]
+
+    world.handle()
+    world.end()
+    assert (refused.outcome, told) == ("gate_closed", ["m2"])
+    assert world.handled == ["m0", "m2"]

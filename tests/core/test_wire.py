@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procqueue.core import wire
+from procqueue.core.traits import PLAIN, Traits
 from procqueue.core.wire import MAX_DEPTH, Unreadable, decode, encode, is_id, is_queue_name
 
 JSON = st.recursive(
@@ -71,8 +72,36 @@ def test_what_is_left_at_its_default_is_not_written() -> None:
     assert encode("a.b") == b'{"v":1,"task":"a.b"}'
 
 
+def test_what_it_asks_for_is_read_and_written() -> None:
+    traits = Traits(priority=-3, expires_ms=300_000, unique="order 7")
+
+    body = encode("a.b", delay_ms=1000, traits=traits)
+
+    assert decode(body).traits == traits
+    assert decode(b'{"task":"a.b"}').traits is PLAIN
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        (b'"priority":10', "`priority` is 10, not between -9 and 9"),
+        (b'"priority":-99999999999999999999', "."),
+        (b'"expires":-1', "`expires` is not between 0 and 100 years"),
+        (b'"expires":4000000000000000', "`expires` is not between 0 and 100 years"),
+        (b'"expires":5000,"delay":5000', "`expires` is not later than `delay`"),
+        (b'"unique":""', "`unique` is '', not 1 to 250 printable characters"),
+        (b'"unique":"a\\u0000b"', "`unique` is"),
+        (b'"unique":"%s"' % (b"x" * 251), "`unique` is"),
+        (b'"unique":true', "."),
+    ],
+)
+def test_what_cannot_be_asked_for_is_unreadable(keys: bytes, reason: str) -> None:
+    with pytest.raises(wire.Unreadable, match=reason):
+        decode(b'{"task":"a.b",%s}' % keys)
+
+
 def test_unknown_keys_are_ignored() -> None:
-    body = b'{"task":"a.b","expires":300000,"unique":"key","of_tomorrow":[{}]}'
+    body = b'{"task":"a.b","of_tomorrow":[{}]}'
 
     assert decode(body) == wire.Document(task="a.b")
 

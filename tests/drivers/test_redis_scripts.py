@@ -10,8 +10,9 @@ import pytest
 
 from procqueue.core.errors import DriverError, Newer
 from procqueue.core.message import Charge, Counters, State
+from procqueue.core.traits import Traits
 from procqueue.core.verdict import ACK, UNTOUCHED, Kind, Settlement, Verdict
-from procqueue.drivers.contract import LAYOUT, MAX_HISTORY, MAX_NOTICES, Entry, Lane, TakenIn
+from procqueue.drivers.contract import LAYOUT, MAX_HISTORY, MAX_NOTICES, Entry, GateState, Lane, TakenIn
 from procqueue.drivers.redis import RedisDriver
 from procqueue.drivers.redis.scripts import KEYS, load_scripts
 from tests.drivers.redis_support import dump, key, opened, push, queue_name, raw, settled, sweep
@@ -64,6 +65,7 @@ def furnish(driver: RedisDriver, client: Any, queue: str) -> list[Settlement]:
     second = driver.turn(queue, CONSUMER, [], 8)
     *held, last = second.taken
     driver.turn(queue, CONSUMER, [Settlement(last.id, last.ticket, FAILED, b'{"n":3}', b'{"hook":3}')], 0)
+    driver.push(queue, [Entry("l", b"{}", traits=Traits(-1, 3_600_000, "k"))])
     verdicts = [
         ACK,
         ACK,
@@ -90,6 +92,14 @@ def misread(raw: bytes) -> TakenIn:
 Verb = Callable[[RedisDriver, str, list[Settlement]], object]
 VERBS: dict[str, Verb] = {
     "push": lambda driver, queue, _: driver.push(queue, [Entry("x", b"1"), Entry("y", b"2", delay_ms=9_000)]),
+    "push, of a priority, instead of another": lambda driver, queue, _: driver.push(
+        queue, [Entry("x", b"1", traits=Traits(1, 9_000, "k", replace=True))]
+    ),
+    "push, with a key for a time": lambda driver, queue, _: driver.push(
+        queue, [Entry("x", b"1", traits=Traits(unique="other", until_ms=9_000))]
+    ),
+    "gate": lambda driver, queue, _: driver.gate(queue),
+    "set_gate": lambda driver, queue, _: driver.set_gate(queue, GateState.CLOSED),
     "push, in a lane": lambda driver, queue, _: driver.push(
         queue, [Entry("x", b"1", remember_ms=9), Entry("a", b"2")], Lane("s", 2)
     ),

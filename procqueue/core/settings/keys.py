@@ -123,7 +123,7 @@ QUEUE = _keys(
     Key("preload", "import the application once, in a template that forks the consumers", read.auto_or_flag),
     Key("driver", "a driver of [drivers.NAME]"),
     Key("max_running", "messages of this queue running at once over all hosts"),
-    Key("gate_closed", "what a push into a closed gate does"),
+    Key("gate_closed", "what a push into a closed gate does", read.choice("raise", "drop")),
     Key("length_levels", "lengths that raise an event"),
     Key("keep_failed", "how many failed messages are kept, and how long"),
     Key("keep_timeout", "how many parked messages are kept, and how long"),

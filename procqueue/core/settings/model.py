@@ -160,6 +160,7 @@ class QueueSettings:
     start_seconds: float = 1.0
     restart_delay_max: float = 30.0
     unknown_task_wait: float = 600.0
+    gate_closed: Literal["raise", "drop"] = "raise"
     concurrency: int = 1
     executor: str = "auto"  # auto | sync
     preload: str = "auto"  # auto | always | never

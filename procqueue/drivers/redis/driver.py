@@ -21,17 +21,21 @@ from procqueue.core.errors import DriverError, DriverUnavailable
 from procqueue.core.message import NOTICE_MARK, Counts, Owned, State, Stored
 from procqueue.core.outcome import Ending
 from procqueue.core.record import Record
+from procqueue.core.traits import PLAIN
 from procqueue.core.verdict import CHARGES, Kind, Settlement
 from procqueue.drivers.contract import (
     MAX_BYTES,
     MAX_ENTRIES,
+    OPEN_GATE,
+    Answer,
     Beats,
     Compared,
     Entry,
+    Gate,
+    GateState,
     Lane,
     Pause,
     Promoted,
-    Pushed,
     TakenIn,
     Turn,
 )
@@ -71,20 +75,24 @@ class RedisDriver:
 
     # producers
 
-    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
+    def push(
+        self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
+    ) -> list[Answer]:
         """Store up to MAX_ENTRIES messages, all of them or none, a repeated chunk once; wake a consumer."""
-        answer = self._run("push", queue, _pushed_form(entries, lane), pushing=True)
-        return replies.pushed(answer, queue, lane)
+        answer = self._run("push", queue, _pushed_form(entries, lane, inside), pushing=True)
+        return replies.pushed(answer, queue, len(entries), lane)
 
-    def push_ahead(self, queue: str, entries: Sequence[Entry], lane: Lane) -> Callable[[], list[Pushed]]:
+    def push_ahead(
+        self, queue: str, entries: Sequence[Entry], lane: Lane, *, inside: bool = False
+    ) -> Callable[[], list[Answer]]:
         """Send a push; the function returned waits for its answer, in the order of the pushes."""
         self._check_process()
-        keys, args = self._keys_of(queue), _pushed_form(entries, lane)
+        keys, args = self._keys_of(queue), _pushed_form(entries, lane, inside)
         read = self._link.send_ahead(b"EVALSHA", self._scripts["push"].sha, len(keys), *keys, *args)
 
-        def answer() -> list[Pushed]:
+        def answer() -> list[Answer]:
             try:
-                return replies.pushed(read(pushing=True), queue, lane)
+                return replies.pushed(read(pushing=True), queue, len(entries), lane)
             except NoScriptError as error:  # nothing was stored; what comes next will load it
                 raise DriverUnavailable(f"Redis at {self._link.where}: {error}") from error
 
@@ -179,15 +187,15 @@ class RedisDriver:
         moved, next_in_ms = self._run("promote", queue, (MAX_ENTRIES, TOMBSTONE_MS))
         return Promoted(moved, None if next_in_ms < 0 else next_in_ms)
 
-    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
+    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Answer]]:
         """Take in up to MAX_ENTRIES documents of foreign producers; answer what became of each."""
         answers = []
         for raw in self._run("peek", queue, (MAX_ENTRIES, MAX_BYTES)):
             taken = decode(raw)
             record = _why_unreadable(taken.unreadable) if taken.unreadable else b""
             stored = self._run("inbox", queue, (raw, *_stored_form(taken.entry), record))
-            if stored >= 0:  # else another scheduler took it
-                answers.append((taken, Pushed.QUEUED if stored else Pushed.DUPLICATE))
+            if stored != -1:  # else another scheduler took it
+                answers.append((taken, replies.stored_as(stored)))
         return answers
 
     # people
@@ -205,6 +213,15 @@ class RedisDriver:
         """Return since and until when the queue is paused; None if it is not."""
         found = self._run("paused", queue)
         return Pause(found[0], found[1] or None) if found else None
+
+    def set_gate(self, queue: str, state: GateState) -> Gate:
+        """Let producers push, or not, from now on."""
+        return Gate(state, self._run("set_gate", queue, (state.value,)))
+
+    def gate(self, queue: str) -> Gate:
+        """Return how the gate stands."""
+        found = self._run("gate", queue)
+        return Gate(GateState(str(found[0], "ascii")), found[1]) if found else OPEN_GATE
 
     def counts(self, queue: str) -> Counts:
         """Return how many messages stand where."""
@@ -325,18 +342,27 @@ def _check_size(items: Sequence[object]) -> None:
         raise ValueError(f"at most {MAX_ENTRIES} in one call, not {len(items)}")
 
 
-def _pushed_form(entries: Sequence[Entry], lane: Lane | None) -> list[str | bytes | int]:
+def _pushed_form(entries: Sequence[Entry], lane: Lane | None, inside: bool) -> list[str | bytes | int]:
     _check_size(entries)
-    args: list[str | bytes | int] = [lane.session, lane.number] if lane else ["", 0]
+    session, number = (lane.session, lane.number) if lane else ("", 0)
+    args: list[str | bytes | int] = [session, number, int(inside)]
     for entry in entries:
-        args += (*_stored_form(entry), entry.remember_ms)
+        args += _stored_form(entry)
     return args
 
 
 def _stored_form(entry: Entry) -> tuple[str | bytes | int, ...]:
     if entry.id.startswith(NOTICE_MARK):
         raise ValueError(f"no message's id may begin with {NOTICE_MARK!r}: {entry.id!r}")
-    return entry.id, entry.body, entry.delay_ms, "" if entry.at_ms is None else entry.at_ms
+    at = "" if entry.at_ms is None else entry.at_ms
+    traits, more = entry.traits, ""
+    if entry.remember_ms or traits is not PLAIN:
+        until = "begun" if traits.until_begun else str(traits.until_ms) if traits.until_ms else "done"
+        more = (
+            f"{entry.remember_ms} {traits.priority} {traits.expires_ms} {until} {traits.replace:d} "
+            f"{traits.unique}"
+        )
+    return entry.id, entry.body, entry.delay_ms, at, more
 
 
 def _settled_form(one: Settlement) -> tuple[str | bytes | int, ...]:

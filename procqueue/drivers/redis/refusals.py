@@ -17,7 +17,7 @@ from procqueue.core.errors import DriverError, DriverUnavailable, Full, Gone, Ne
 LEAST_ACL = (
     "+eval +evalsha +info +time +bzpopmin +hget +hset +hsetnx +hdel +hmget +hexists +hlen +hgetall +hvals "
     "+lpush +rpush +lpop +lrange +llen +lindex +lrem +lpos +zadd +zrem +zcard +zscore +zrange +zrangebyscore "
-    "+zremrangebyrank +del"
+    "+zremrangebyrank +zcount +del"
 )
 
 #: What passes, by itself or when somebody does this.

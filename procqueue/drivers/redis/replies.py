@@ -6,7 +6,7 @@ from typing import Any
 
 from procqueue.core.errors import Gap, UnknownSession
 from procqueue.core.message import NO_COUNTERS, Counters, Owned, Reservation, State, Stored
-from procqueue.drivers.contract import Beat, Lane, Pushed, Turn
+from procqueue.drivers.contract import Answer, Beat, Lane, Locked, Pushed, Turn
 
 #: So many hex digits of the push sequence (µs, ascending) stand in front of a stored body.
 _SEQUENCE = 14
@@ -14,15 +14,24 @@ _SEQUENCE = 14
 #: What push.lua answers for one entry.
 _PUSHED = (Pushed.DUPLICATE, Pushed.QUEUED, Pushed.STORED_ALREADY)
 
+_CLOSED = -2
 
-def pushed(answer: list[int] | int, queue: str, lane: Lane | None) -> list[Pushed]:
+
+def pushed(answer: list[int | bytes] | int, queue: str, entries: int, lane: Lane | None) -> list[Answer]:
     """Read the answer of push.lua. Raises Gap, UnknownSession."""
     if isinstance(answer, list):
-        return [_PUSHED[one] for one in answer]
+        return [stored_as(one) for one in answer]
+    if answer == _CLOSED:
+        return [Pushed.GATE_CLOSED] * entries
     session, number = (lane.session, lane.number) if lane else ("", 0)
     if answer < 0:
         raise UnknownSession(f"queue {queue!r} has no session {session!r}")
     raise Gap(f"session {session!r} of queue {queue!r} has come to {answer}, not {number - 1}", answer)
+
+
+def stored_as(one: int | bytes) -> Answer:
+    """Read what push.lua and inbox.lua answer for one entry."""
+    return _PUSHED[one] if isinstance(one, int) else Locked(str(one, "utf-8"))
 
 
 def turn(queue: str, answer: list[Any]) -> Turn:

@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 from types import MappingProxyType
 
+from procqueue.core.record import EXPIRED
 from procqueue.drivers.contract import (
     LAYOUT,
     MAX_HISTORY,
@@ -25,7 +26,7 @@ from procqueue.drivers.contract import (
 #: Which shared files stand in front of a verb, behind the prelude that all have.
 PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "push": ("_store", "_memory"),
+        "push": ("_locks", "_store", "_memory"),
         "register": ("_hosts",),
         "turn": ("_settle",),
         "compare": ("_settle",),
@@ -36,8 +37,10 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "pause": (),
         "resume": (),
         "paused": (),
+        "gate": (),
+        "set_gate": (),
         "peek": (),
-        "inbox": ("_store",),
+        "inbox": ("_locks", "_store"),
         "consumers": (),
         "beat": ("_hosts",),
         "beats": (),
@@ -49,7 +52,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "look": (),
         "find": ("_find",),
         "forget": ("_find",),
-        "retry": (),
+        "retry": ("_locks",),
         "clear": (),
     }
 )
@@ -73,10 +76,13 @@ KEYS = (
     "sessions",
     "uses",
     "remembered",
+    "traits",
+    "locks",
+    "ranked",
 )
 
 #: What the scripts know of the contract, by the names that they use.
-CONSTANTS: Mapping[str, int] = MappingProxyType(
+CONSTANTS: Mapping[str, int | str] = MappingProxyType(
     {
         "LAYOUT": LAYOUT,
         "MAX_HISTORY": MAX_HISTORY,
@@ -84,6 +90,7 @@ CONSTANTS: Mapping[str, int] = MappingProxyType(
         "SESSION_KEPT": SESSION_KEPT_MS,
         "SESSION_NOTED": SESSION_NOTED_MS,
         "FIXED_KEYS": len(KEYS),
+        "EXPIRED": f"[[{EXPIRED.decode()}]]",
     }
 )
 

@@ -9,7 +9,7 @@ import sqlite3
 
 from procqueue.core.outcome import Ending
 from procqueue.core.record import Record
-from procqueue.drivers.contract import MAX_ENTRIES, Pushed, TakenIn
+from procqueue.drivers.contract import MAX_ENTRIES, Answer, TakenIn
 from procqueue.drivers.sqlite import rows
 from procqueue.drivers.sqlite.rows import Numbers
 
@@ -45,7 +45,7 @@ def documents(db: sqlite3.Connection, queue: str) -> list[tuple[int, bytes]]:
 
 def take_in(
     db: sqlite3.Connection, numbers: Numbers, seq: int, taken_in: TakenIn, now_ms: int
-) -> Pushed | None:
+) -> Answer | None:
     """Move one document out of the inbox; None if another scheduler was quicker."""
     if not db.execute(TAKE_IN, (seq,)).rowcount:
         return None

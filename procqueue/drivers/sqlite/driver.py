@@ -20,9 +20,12 @@ from procqueue.core.verdict import Settlement
 from procqueue.drivers.contract import (
     MAX_BYTES,
     MAX_ENTRIES,
+    Answer,
     Beats,
     Compared,
     Entry,
+    Gate,
+    GateState,
     Lane,
     Pause,
     Promoted,
@@ -30,7 +33,7 @@ from procqueue.drivers.contract import (
     TakenIn,
     Turn,
 )
-from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches
+from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches, traits
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
 from procqueue.drivers.sqlite.wake import Wake
@@ -75,7 +78,9 @@ class SqliteDriver:
 
     # producers
 
-    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:
+    def push(
+        self, queue: str, entries: Sequence[Entry], lane: Lane | None = None, *, inside: bool = False
+    ) -> list[Answer]:
         """Store all entries or none, a repeated chunk once; wake a consumer.
 
         Raises Full, Gap, UnknownSession; ValueError for a caller's mistake.
@@ -85,6 +90,8 @@ class SqliteDriver:
         with self._link.writing(growing=True) as db:
             if lane and (stored := sessions.stored_already(db, queue, lane, len(entries))) is not None:
                 return stored
+            if switches.is_shut(db, queue, inside=inside):  # what is said of repeats was stored before
+                return [Pushed.GATE_CLOSED] * len(entries)
             numbers = Numbers.of(db, queue)
             answers = [rows.put(db, numbers, entry, now) for entry in entries]
             numbers.save(db)
@@ -224,26 +231,30 @@ class SqliteDriver:
         with self._link.reading() as db:
             due = arrivals.next_due(db, queue)
             ready = switches.is_ready(db, queue, now)
-            over = sessions.is_over(db, queue, now)
+            over = sessions.is_over(db, queue, now) or traits.is_over(db, queue, now)
         if over or (due is not None and due <= now):
             with self._link.writing() as db:
                 sessions.sweep(db, queue, now, MAX_ENTRIES)
+                traits.forget_locks(db, queue, now, MAX_ENTRIES)
                 moved = arrivals.promote(db, queue, now)
                 due = arrivals.next_due(db, queue)
         if ready or moved:
             self._wake.send(queue)
         return Promoted(moved, None if due is None else max(0, due - now))
 
-    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Pushed]]:
+    def take_inbox(self, queue: str, decode: Callable[[bytes], TakenIn]) -> list[tuple[TakenIn, Answer]]:
         """Take in the oldest documents of foreign producers; unreadable ones go to `failed`."""
         with self._link.reading() as db:
-            documents = arrivals.documents(db, queue)
+            shut = switches.gate(db, queue).state is GateState.CLOSED
+            documents = [] if shut else arrivals.documents(db, queue)
         if not documents:
             return []
         decoded = [(seq, decode(raw)) for seq, raw in documents]
         now = now_ms()
         with self._link.writing(growing=True) as db:
             numbers = Numbers.of(db, queue)
+            if switches.gate(db, queue).state is GateState.CLOSED:
+                return []
             answers = [
                 (taken_in, pushed)
                 for seq, taken_in in decoded
@@ -271,6 +282,16 @@ class SqliteDriver:
         """Return since and until when the queue is paused; None if it is not."""
         with self._link.reading() as db:
             return switches.paused(db, queue, now_ms())
+
+    def set_gate(self, queue: str, state: GateState) -> Gate:
+        """Let producers push, or not, from now on."""
+        with self._link.writing() as db:
+            return switches.set_gate(db, queue, state, now_ms())
+
+    def gate(self, queue: str) -> Gate:
+        """Return how the gate stands."""
+        with self._link.reading() as db:
+            return switches.gate(db, queue)
 
     def counts(self, queue: str) -> Counts:
         """Return how many messages stand where."""
@@ -303,7 +324,7 @@ class SqliteDriver:
         if state not in (State.FAILED, State.TIMEOUT):
             raise ValueError(f"only failed and timeout messages can be retried, not {state.value!r}")
         with self._link.writing() as db:
-            found = people.retry(db, queue, state, ids)
+            found = people.retry(db, queue, state, ids, now_ms())
         if found:
             self._wake.send(queue)
         return found

@@ -237,6 +237,11 @@ def _check_layout(db: sqlite3.Connection, path: str, *, create: bool = False) ->
     if create and db.execute("SELECT 1 FROM sqlite_master WHERE name = 'layout'").fetchone() is None:
         _create_layout(db)
     (version,) = db.execute("SELECT version FROM layout").fetchone()
+    if create and db.execute("SELECT 1 FROM sqlite_master WHERE name = 'gates'").fetchone() is None:
+        raise DriverError(
+            f"{path!r} was made by a procqueue of before the first release, whose layout was another one: "
+            "empty its queues with that procqueue, then remove the file"
+        )
     if version > LAYOUT:
         raise Newer(f"{path!r} has layout {version}, this procqueue knows {LAYOUT}: use the newer procqueue")
 

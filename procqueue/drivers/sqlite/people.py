@@ -19,18 +19,19 @@ SELECT (SELECT count(*) FROM inbox WHERE queue = ?1),
        (SELECT count(*) FROM messages WHERE queue = ?1 AND state = 'timeout'),
        (SELECT count(*) FROM messages WHERE queue = ?1 AND state = 'failed'),
        (SELECT count(*) FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
-     + (SELECT count(*) FROM messages WHERE queue = ?1 AND owner IS NOT NULL AND state = 'notice')
+     + (SELECT count(*) FROM messages WHERE queue = ?1 AND owner IS NOT NULL AND state = 'notice'),
+       coalesce((SELECT expired FROM queues WHERE queue = ?1), 0)
 """
 
 HEAD_PUSHED = """
-SELECT pushed_ms FROM messages WHERE queue = ? AND state = 'waiting' ORDER BY place LIMIT 1
+SELECT pushed_ms FROM messages WHERE queue = ? AND state = 'waiting' ORDER BY rank, place LIMIT 1
 """
 
 _COLUMNS = "queue, id, state, body, counters, pushed_ms, due_ms, history"
 
 #: The rows of one state in the order in which they would leave it; literal states, for the partial indexes.
 LISTS = {
-    State.WAITING: "state = 'waiting' ORDER BY place",
+    State.WAITING: "state = 'waiting' ORDER BY rank, place",
     State.DELAYED: "state = 'delayed' ORDER BY due_ms, seq",
     State.RESERVED: "owner IS NOT NULL AND state = 'reserved' ORDER BY ticket",
     State.TIMEOUT: "state = 'timeout' ORDER BY place",
@@ -48,8 +49,14 @@ CLEARS: dict[State, str] = {
 ONE = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND id = ? AND state <> 'notice'"
 
 RETRY = """
-UPDATE messages SET state = 'waiting', place = ?, counters = NULL, ended_ms = NULL
-WHERE queue = ? AND id = ? AND state = ?
+UPDATE messages SET state = 'waiting', place = ?1, counters = NULL, ended_ms = NULL, expires_ms = NULL,
+  locked = unique_key IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM locks WHERE queue = ?2 AND key = messages.unique_key AND until_ms > ?5)
+  AND NOT EXISTS (
+    SELECT 1 FROM messages AS other
+    WHERE other.queue = ?2 AND other.unique_key = messages.unique_key AND other.locked = 1
+  )
+WHERE queue = ?2 AND id = ?3 AND state = ?4
 """
 STATE = "SELECT state FROM messages WHERE queue = ? AND id = ? AND state <> 'notice'"
 FORGET = "DELETE FROM messages WHERE queue = ? AND id = ?"
@@ -71,10 +78,10 @@ def one(db: sqlite3.Connection, queue: str, id: str) -> Stored | None:
     return _stored(row) if row else None
 
 
-def retry(db: sqlite3.Connection, queue: str, state: State, ids: Sequence[str]) -> list[str]:
+def retry(db: sqlite3.Connection, queue: str, state: State, ids: Sequence[str], now_ms: int) -> list[str]:
     """Move messages to the tail of the queue, as new but for their history; return those found."""
     numbers = Numbers.of(db, queue)
-    found = [id for id in ids if db.execute(RETRY, (numbers.next_place(), queue, id, state)).rowcount]
+    found = [id for id in ids if db.execute(RETRY, (numbers.next_place(), queue, id, state, now_ms)).rowcount]
     numbers.save(db)
     return found
 

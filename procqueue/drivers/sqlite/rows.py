@@ -13,11 +13,16 @@ from typing import assert_never
 
 from procqueue.core.message import NO_COUNTERS, Charge, Counters, Reservation
 from procqueue.core.record import notice_id
+from procqueue.core.traits import PLAIN
 from procqueue.core.verdict import Kind, Settlement, Verdict
-from procqueue.drivers.contract import MAX_HISTORY, MAX_NOTICES, Entry, Pushed
+from procqueue.drivers.contract import MAX_HISTORY, MAX_NOTICES, Answer, Entry, Pushed
+from procqueue.drivers.sqlite import traits
 
 NUMBERS = "SELECT place, ticket FROM queues WHERE queue = ?"
-SAVE_NUMBERS = "INSERT OR REPLACE INTO queues (queue, place, ticket) VALUES (?, ?, ?)"
+SAVE_NUMBERS = """
+INSERT INTO queues (queue, place, ticket) VALUES (?, ?, ?)
+ON CONFLICT (queue) DO UPDATE SET place = excluded.place, ticket = excluded.ticket
+"""
 
 #: What already stands there under that id stays as it is (law D2), also where it is only remembered.
 PUT = """
@@ -35,12 +40,12 @@ ON CONFLICT (queue, id) DO NOTHING
 
 OWNED = "SELECT ticket, seq, id, state, place FROM messages WHERE queue = ? AND owner = ? ORDER BY ticket"
 FREE_NOTICES = """
-SELECT seq, id, body, counters, pushed_ms FROM messages
+SELECT seq, id, body, counters, pushed_ms, NULL FROM messages
 WHERE queue = ? AND state = 'notice' AND owner IS NULL ORDER BY place LIMIT ?
 """
 WAITING = """
-SELECT seq, id, body, counters, pushed_ms FROM messages
-WHERE queue = ? AND state = 'waiting' ORDER BY place LIMIT ?
+SELECT seq, id, body, counters, pushed_ms, expires_ms FROM messages
+WHERE queue = ? AND state = 'waiting' ORDER BY rank, place LIMIT ?
 """
 TAKE_NOTICE = "UPDATE messages SET owner = ?, ticket = ? WHERE seq = ?"
 TAKE = "UPDATE messages SET state = 'reserved', owner = ?, ticket = ? WHERE seq = ?"
@@ -67,6 +72,9 @@ DELETE FROM messages WHERE seq IN (
   ORDER BY place DESC LIMIT -1 OFFSET ?
 )
 """
+
+#: So often a reservation looks at what waits, if all it found had expired.
+MAX_LOOKS = 7
 
 
 @dataclass(slots=True)
@@ -114,8 +122,10 @@ def owned_rows(db: sqlite3.Connection, queue: str, consumer: str) -> dict[int, O
     return {ticket: OwnedRow(*row) for ticket, *row in db.execute(OWNED, (queue, consumer))}
 
 
-def put(db: sqlite3.Connection, numbers: Numbers, entry: Entry, now_ms: int) -> Pushed:
+def put(db: sqlite3.Connection, numbers: Numbers, entry: Entry, now_ms: int) -> Answer:
     """Store one new message."""
+    if entry.traits is not PLAIN:
+        return traits.put(db, numbers.queue, numbers.next_place(), entry, now_ms)
     due_ms = entry.at_ms if entry.at_ms is not None else now_ms + entry.delay_ms
     state, due = ("delayed", due_ms) if due_ms > now_ms else ("waiting", None)
     keep = entry.remember_ms or None
@@ -139,14 +149,24 @@ def reserve(
     *,
     notices_only: bool = False,
 ) -> list[Reservation]:
-    """Give the consumer up to `take` rows, notices first; the first however large it is."""
+    """Give the consumer up to `take` rows, notices first; the first however large it is.
+
+    What did not begin in time is dropped on the way.
+    """
     taken: list[Reservation] = []
     ticket = max(numbers.ticket + 1, now_us)
-    for select, update in ((FREE_NOTICES, TAKE_NOTICE), (WAITING, TAKE))[: 1 if notices_only else 2]:
+    lists = [(FREE_NOTICES, TAKE_NOTICE)] + [(WAITING, TAKE)] * (0 if notices_only else MAX_LOOKS)
+    for select, update in lists:
         if take <= len(taken):
             break
         updates = []
-        for seq, id, body, counters, pushed_ms in db.execute(select, (numbers.queue, take - len(taken))):
+        late = []
+        for seq, id, body, counters, pushed_ms, expires_ms in db.execute(
+            select, (numbers.queue, take - len(taken))
+        ):
+            if expires_ms and expires_ms <= now_us // 1000 and unpack(counters) == NO_COUNTERS:
+                late.append((seq, id))
+                continue
             max_bytes -= len(body)
             if taken and max_bytes < 0:
                 take = 0
@@ -156,6 +176,10 @@ def reserve(
             numbers.ticket = ticket
             ticket += 1
         db.executemany(update, updates)
+        if late:
+            traits.expire(db, numbers.queue, numbers.next_place(), late, now_us)
+        elif select is WAITING:
+            break
     return taken
 
 

@@ -6,7 +6,8 @@ CREATE TABLE layout (version INTEGER NOT NULL);
 CREATE TABLE queues (
   queue TEXT PRIMARY KEY,
   place INTEGER NOT NULL DEFAULT 0,   -- the last place given in this queue
-  ticket INTEGER NOT NULL DEFAULT 0   -- the last ticket
+  ticket INTEGER NOT NULL DEFAULT 0,  -- the last ticket
+  expired INTEGER NOT NULL DEFAULT 0  -- how many messages were dropped because they had not begun in time
 ) WITHOUT ROWID;
 
 -- A row is a message, or a notice (state 'notice', whose id begins with "!"; owned or not).
@@ -22,17 +23,40 @@ CREATE TABLE messages (
   counters TEXT,             -- Counters.pack; NULL: all zero
   pushed_ms INTEGER NOT NULL,
   ended_ms INTEGER,          -- while failed or parked: since when
+  rank INTEGER NOT NULL DEFAULT 0,    -- minus its priority: what has a lower one goes first
+  expires_ms INTEGER,        -- until when it has to be begun; NULL: it waits for ever
+  unique_key TEXT,           -- the key that it has while `locked`; NULL: none, or one in `locks`
+  until_begun INTEGER,       -- 1: it has it until it is handed out, else until it is done
+  locked INTEGER NOT NULL DEFAULT 0,
   remember_ms INTEGER,       -- for how long its id stays taken when it is gone; NULL: not at all
   body BLOB NOT NULL,
   history BLOB,              -- one record per line
   UNIQUE (queue, id)
 );
-CREATE INDEX waiting ON messages (queue, place) WHERE state = 'waiting';
+CREATE INDEX waiting ON messages (queue, rank, place) WHERE state = 'waiting';
 CREATE INDEX delayed ON messages (queue, due_ms, seq) WHERE state = 'delayed';
 CREATE INDEX failed ON messages (queue, place) WHERE state = 'failed';
 CREATE INDEX parked ON messages (queue, place) WHERE state = 'timeout';
 CREATE INDEX notices ON messages (queue, place) WHERE state = 'notice' AND owner IS NULL;
 CREATE INDEX owned ON messages (queue, owner, ticket, state) WHERE owner IS NOT NULL;
+CREATE UNIQUE INDEX locked ON messages (queue, unique_key) WHERE locked = 1;
+
+-- Whatever is not waiting, delayed or reserved has no key.
+CREATE TRIGGER unlock AFTER UPDATE OF state ON messages
+WHEN new.locked = 1 AND (new.state IN ('failed', 'timeout') OR (new.state = 'reserved' AND new.until_begun))
+BEGIN
+  UPDATE messages SET locked = 0 WHERE seq = new.seq;
+END;
+
+-- Keys that stay taken for a time, whatever becomes of the message.
+CREATE TABLE locks (
+  queue TEXT NOT NULL,
+  key TEXT NOT NULL,
+  id TEXT NOT NULL,
+  until_ms INTEGER NOT NULL,
+  PRIMARY KEY (queue, key)
+) WITHOUT ROWID;
+CREATE INDEX lock_over ON locks (queue, until_ms);
 
 -- How far each session of a producer has come (law D10): "doubles" are the places of the entries of its last
 -- chunk that were duplicates.
@@ -80,6 +104,13 @@ CREATE TABLE pauses (
   queue TEXT PRIMARY KEY,
   since_ms INTEGER NOT NULL,
   until_ms INTEGER           -- NULL: until somebody resumes it
+) WITHOUT ROWID;
+
+-- Queues whose gate was closed once. Missing: it is open.
+CREATE TABLE gates (
+  queue TEXT PRIMARY KEY,
+  state TEXT NOT NULL,       -- open, closed, draining
+  since_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 
 -- The ids of dead consumers, and of dead hosts as "host ID".

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 
 from procqueue.core.errors import Gap, UnknownSession
-from procqueue.drivers.contract import SESSION_KEPT_MS, SESSION_NOTED_MS, Lane, Pushed
+from procqueue.drivers.contract import SESSION_KEPT_MS, SESSION_NOTED_MS, Answer, Lane, Locked, Pushed
 
 LAST = "SELECT number, doubles FROM sessions WHERE queue = ? AND session = ?"
 BEGIN = "INSERT INTO sessions (queue, session, number, doubles, used_ms) VALUES (?, ?, ?, ?, ?)"
@@ -33,14 +33,15 @@ DELETE FROM remembered WHERE queue = ?1 AND id IN (
 """
 
 
-def stored_already(db: sqlite3.Connection, queue: str, lane: Lane, entries: int) -> list[Pushed] | None:
+def stored_already(db: sqlite3.Connection, queue: str, lane: Lane, entries: int) -> list[Answer] | None:
     """Return the answer to a repeated chunk, None to one that is next. Raises Gap, UnknownSession."""
     row = db.execute(LAST, (queue, lane.session)).fetchone()
     last, doubles = row or (0, "")
     if lane.number <= last:
-        answers = [Pushed.STORED_ALREADY] * entries
-        for place in doubles.split() if lane.number == last else ():
-            answers[int(place)] = Pushed.DUPLICATE
+        answers: list[Answer] = [Pushed.STORED_ALREADY] * entries
+        for double in doubles.split() if lane.number == last else ():
+            place, _, holder = double.partition(":")
+            answers[int(place)] = Locked(holder) if holder else Pushed.DUPLICATE
         return answers
     if lane.number == last + 1:
         return None
@@ -49,15 +50,21 @@ def stored_already(db: sqlite3.Connection, queue: str, lane: Lane, entries: int)
     raise Gap(f"session {lane.session!r} of queue {queue!r} has come to {last}, not {lane.number - 1}", last)
 
 
-def go_on(db: sqlite3.Connection, queue: str, lane: Lane, answers: list[Pushed], now_ms: int) -> None:
+def go_on(db: sqlite3.Connection, queue: str, lane: Lane, answers: list[Answer], now_ms: int) -> None:
     """Note that this chunk is stored; a new session sweeps two old ones, so that they never pile up."""
-    doubles = " ".join(str(place) for place, one in enumerate(answers) if one is Pushed.DUPLICATE)
+    doubles = " ".join(filter(None, map(_double, range(len(answers)), answers)))
     if lane.number == 1:
         db.execute(BEGIN, (queue, lane.session, 1, doubles, now_ms))
         _forget_sessions(db, queue, now_ms, 2)
     else:
         db.execute(GO_ON, (lane.number, doubles, queue, lane.session))
         db.execute(NOTE, (now_ms, queue, lane.session, now_ms - SESSION_NOTED_MS))
+
+
+def _double(place: int, one: Answer) -> str:
+    if isinstance(one, Locked):
+        return f"{place}:{one.id}"
+    return str(place) if one is Pushed.DUPLICATE else ""
 
 
 def is_over(db: sqlite3.Connection, queue: str, now_ms: int) -> bool:

@@ -1,4 +1,4 @@
-"""The consumers' switch of a queue: since when it is paused, and until when.
+"""The switches of a queue: the consumers' (since when it is paused, and until when), and the producers' gate.
 
 Every function here is called with a transaction open and leaves the commit to link.py.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from procqueue.drivers.contract import Pause
+from procqueue.drivers.contract import OPEN_GATE, Gate, GateState, Pause
 
 #: Is there something to take? ?1 is the queue, ?2 the time. Of a paused queue only notices are handed out.
 READY = """
@@ -20,6 +20,9 @@ IS_READY = f"SELECT {READY}"
 PAUSED = "SELECT since_ms, until_ms FROM pauses WHERE queue = ? AND (until_ms IS NULL OR until_ms > ?)"
 PAUSE = "INSERT OR REPLACE INTO pauses (queue, since_ms, until_ms) VALUES (?, ?, ?)"
 RESUME = "DELETE FROM pauses WHERE queue = ?"
+
+GATE = "SELECT state, since_ms FROM gates WHERE queue = ?"
+SET_GATE = "INSERT OR REPLACE INTO gates (queue, state, since_ms) VALUES (?, ?, ?)"
 
 
 def is_ready(db: sqlite3.Connection, queue: str, now_ms: int) -> bool:
@@ -46,3 +49,29 @@ def resume(db: sqlite3.Connection, queue: str, now_ms: int) -> bool:
     was = paused(db, queue, now_ms) is not None
     db.execute(RESUME, (queue,))
     return was
+
+
+def gate(db: sqlite3.Connection, queue: str) -> Gate:
+    """Return how the gate stands."""
+    row = db.execute(GATE, (queue,)).fetchone()
+    return Gate(GateState(row[0]), row[1]) if row else OPEN_GATE
+
+
+def set_gate(db: sqlite3.Connection, queue: str, state: GateState, now_ms: int) -> Gate:
+    """Turn the gate; one that stands so already does so since the same moment."""
+    known = gate(db, queue)
+    if known.state is state:
+        return known
+    db.execute(SET_GATE, (queue, state, now_ms))
+    return Gate(state, now_ms)
+
+
+def is_shut(db: sqlite3.Connection, queue: str, *, inside: bool) -> bool:
+    """Return whether a push finds the gate closed; `inside`: it comes from a handler."""
+    match gate(db, queue).state:
+        case GateState.OPEN:
+            return False
+        case GateState.CLOSED:
+            return True
+        case GateState.DRAINING:
+            return not inside

@@ -17,7 +17,7 @@ from types import FrameType
 from procqueue.core.message import NO_COUNTERS, Charge, Counters
 from procqueue.core.outcome import Outcome
 from procqueue.core.policy import Policy, if_dead, if_interrupted, if_killed, judge
-from procqueue.core.record import Record
+from procqueue.core.record import Record, dropped_for
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.verdict import ACK, Kind, Settlement, Verdict
 from procqueue.process.board import Board
@@ -145,6 +145,10 @@ class InlineExecutor:
         one = held.reservation
         policy = queue_policy(self._queue(held))
         verdict = ACK
+        if reason := dropped_for(one.body):  # nobody listens to drops yet: it is told to the log
+            self._log.info("dropped", queue=one.queue, id=one.id[1:].rpartition(":")[0], reason=reason)
+            self._end(held, verdict)
+            return Settlement(one.id, one.ticket, verdict)
         try:
             failure = failure_of_notice(one)
         except ValueError as error:

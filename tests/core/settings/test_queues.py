@@ -25,9 +25,9 @@ def test_a_queue_needs_no_key_at_all() -> None:
         kill_after=5.0, on_timeout=OnTimeout.RETRY, max_attempts=3, max_crashes=3, max_messages=0,
         max_age=0.0, retry_seconds=RetryDelays(listed=(5.0, 30.0, 300.0)), jitter=0.1, max_memory=0,
         max_memory_hard=0, grace=None, surge=1, after_timeout="recycle", start_timeout=30.0,
-        start_seconds=1.0, restart_delay_max=30.0, unknown_task_wait=600.0, concurrency=1,
-        executor="auto", preload="auto", scale=None, environment=Environment(), stdout=LogTarget(),
-        stderr=LogTarget(To.STDOUT),
+        start_seconds=1.0, restart_delay_max=30.0, unknown_task_wait=600.0, gate_closed="raise",
+        concurrency=1, executor="auto", preload="auto", scale=None, environment=Environment(),
+        stdout=LogTarget(), stderr=LogTarget(To.STDOUT),
     )  # fmt: skip
 
 
@@ -70,6 +70,7 @@ def test_a_queue_needs_no_key_at_all() -> None:
         ("start_seconds = 0", "start_seconds", 0.0),
         ('restart_delay_max = "1m"', "restart_delay_max", 60.0),
         ('unknown_task_wait = "off"', "unknown_task_wait", 0.0),
+        ('gate_closed = "drop"', "gate_closed", "drop"),
         ("concurrency = 1", "concurrency", 1),
         ('executor = "sync"', "executor", "sync"),
         ('preload = "auto"', "preload", "auto"),
@@ -213,7 +214,6 @@ def test_an_impossible_value_is_told_at_its_key_and_line(line: str, text: str) -
         "serves = {urgent = 3, emails = 1}",
         'driver = "other"',
         "max_running = 0",
-        'gate_closed = "raise"',
         "length_levels = {info = 10}",
         'keep_failed = {count = 1, age = "30d"}',
         'keep_timeout = {count = 1, age = "30d"}',

@@ -8,7 +8,7 @@ call('ZCARD', TIMEOUT)
 call('HLEN', META)
 call('HLEN', HISTORY)
 
--- Its state and value, and when it is due if delayed; nil if it is not stored.
+-- Its state and value, when it is due if delayed, and its member of RANKED if it is there; nil if it is not stored.
 local function find(id)
   local value = not is_notice(id) and call('HGET', BODIES, id)
   if not value then
@@ -21,6 +21,10 @@ local function find(id)
     return 'failed', value
   elseif call('ZSCORE', TIMEOUT, id) then
     return 'timeout', value
+  end
+  local rank, _, _, place = traits(id)
+  if rank and rank ~= '0' and call('ZSCORE', RANKED, place .. ':' .. id) then
+    return 'waiting', value, false, place .. ':' .. id
   elseif call('LPOS', WAITING, id) then
     return 'waiting', value
   end

@@ -7,10 +7,10 @@
 local call = redis.call
 local STATE, CONSUMERS, GONE, HOSTS, BODIES, META, HISTORY, WAITING, DELAYED, FAILED, TIMEOUT, NOTICES, WAKE, INBOX =
   unpack(KEYS, 1, 14)
-local SESSIONS, USES, REMEMBERED = unpack(KEYS, 15, 17)
+local SESSIONS, USES, REMEMBERED, TRAITS, LOCKS, RANKED = unpack(KEYS, 15, 20)
 local OWNED = KEYS[FIXED_KEYS + 1] -- of the consumer in question
 
-local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused')
+local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused', 'gate')
 if known[1] and (tonumber(known[1]) or 1e9) > LAYOUT then
   return redis.error_reply('NEWER layout ' .. known[1] .. ' is stored, this procqueue knows ' .. LAYOUT)
 end
@@ -20,6 +20,11 @@ local NOW_US = clock[1] * 1000000 + clock[2]
 local NOW = math.floor(NOW_US / 1000)
 
 local remembered = call('ZCARD', REMEMBERED)
+local traited = call('HLEN', TRAITS)
+call('ZCARD', RANKED)
+if traited > 0 then
+  call('HLEN', LOCKS)
+end
 
 -- In Lua `..` writes big numbers as 1.79e+15.
 local function text(number)
@@ -39,6 +44,45 @@ local function id_of(delayed_member)
   return string.sub(delayed_member, 16)
 end
 
+-- What a message asked for: priority, when it expires (ms, 0: never), until when it keeps its key ("done", "begun",
+-- or ms), its place among those of its rank, and the key; nil if it asked for nothing.
+local function traits(id)
+  local packed = traited > 0 and call('HGET', TRAITS, id)
+  if packed then
+    return string.match(packed, '^(%S+) (%S+) (%S+) (%S+) (.*)$')
+  end
+  return nil
+end
+
+local function pack_traits(...)
+  return table.concat({ ... }, ' ')
+end
+
+-- To the tail of what waits: the list, or for those of a priority their rank in RANKED, in the order of places.
+local stood = 0
+local function stand(id)
+  local rank, expires, till, _, key = traits(id)
+  if not rank or rank == '0' then
+    return call('RPUSH', WAITING, id)
+  end
+  stood = stood + 1
+  local place = string.format('%014x', math.max(tonumber(known[2] or 0), NOW_US) + stood)
+  call('HSET', TRAITS, id, pack_traits(rank, expires, till, place, key))
+  return call('ZADD', RANKED, text(-tonumber(rank)), place .. ':' .. id)
+end
+
+-- The message's time with its key is over, unless that has a time of its own.
+local function unlock(id, till, key)
+  if till and not tonumber(till) and key ~= '' and call('HGET', LOCKS, key) == id then
+    call('HDEL', LOCKS, key)
+  end
+end
+
+local function unlock_of(id)
+  local _, _, till, _, key = traits(id)
+  unlock(id, till, key)
+end
+
 -- Since when the queue is paused, and until when (0: until resumed); nil if it is not, or not any more.
 local function pause()
   local since, till = string.match(known[5] or '', '^(%d+) (%d+)$')
@@ -48,10 +92,20 @@ local function pause()
   return nil
 end
 
+-- How the gate stands, and since when; nil if it is open and always was.
+local function gate()
+  local state, since = string.match(known[6] or '', '^(%l+) (%d+)$')
+  return state, tonumber(since)
+end
+
+local function waits()
+  return call('LLEN', WAITING) > 0 or call('ZCARD', RANKED) > 0
+end
+
 -- One marker, however often it is set: the consumer that pops it looks, and sets it again if more is there that
 -- it may be given; else those that wait would wake one another for ever.
 local function wake()
-  if call('ZCARD', WAKE) == 0 and (call('LLEN', NOTICES) > 0 or not pause() and call('LLEN', WAITING) > 0) then
+  if call('ZCARD', WAKE) == 0 and (call('LLEN', NOTICES) > 0 or not pause() and waits()) then
     call('ZREM', WAKE, '') -- as a first write it lets a Redis that is full take the next
     call('ZADD', WAKE, 0, '1')
   end
@@ -62,6 +116,12 @@ local function drop(ids)
   call('HDEL', BODIES, unpack(ids))
   call('HDEL', META, unpack(ids))
   call('HDEL', HISTORY, unpack(ids))
+  if traited > 0 then
+    for _, id in ipairs(ids) do
+      unlock_of(id)
+    end
+    call('HDEL', TRAITS, unpack(ids))
+  end
   for i = 1, remembered > 0 and #ids or 0 do
     local keep = tonumber(call('ZSCORE', REMEMBERED, ids[i]) or 0)
     if keep < 0 then

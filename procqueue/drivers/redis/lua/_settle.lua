@@ -78,15 +78,23 @@ local function settle(id, ticket, kind, charge, delay, record, owes)
   elseif kind == RETURN then
     returned[#returned + 1] = { tonumber(ticket), id }
   elseif kind == FAIL then
+    unlock_of(id)
     call('ZADD', FAILED, text(NOW), id)
   elseif kind == PARK then
+    unlock_of(id)
     call('ZADD', TIMEOUT, text(NOW), id)
   elseif is_notice(id) then
     call('RPUSH', NOTICES, id)
   elseif delay > 0 then
     call('ZADD', DELAYED, text(NOW + delay), member(id, call('HGET', BODIES, id)))
   else
-    call('RPUSH', WAITING, id)
+    stand(id)
+  end
+end
+
+local function trim_notices()
+  while call('LLEN', NOTICES) > MAX_NOTICES do
+    drop({ call('LPOP', NOTICES) })
   end
 end
 
@@ -96,11 +104,15 @@ local function finish()
     return one[1] > other[1]
   end)
   for _, entry in ipairs(returned) do
-    call('LPUSH', is_notice(entry[2]) and NOTICES or WAITING, entry[2])
+    local id = entry[2]
+    local rank, _, _, place = traits(id)
+    if rank and rank ~= '0' then
+      call('ZADD', RANKED, text(-tonumber(rank)), place .. ':' .. id)
+    else
+      call('LPUSH', is_notice(id) and NOTICES or WAITING, id)
+    end
   end
-  while call('LLEN', NOTICES) > MAX_NOTICES do
-    drop({ call('LPOP', NOTICES) })
-  end
+  trim_notices()
 end
 
 local function return_all(owned)

@@ -3,11 +3,21 @@
 
 local state, last = ARGV[1], ARGV[2] - 1
 local list = ({ waiting = WAITING, delayed = DELAYED, failed = FAILED, timeout = TIMEOUT })[state]
-local ids = call(state == 'waiting' and 'LRANGE' or 'ZRANGE', list, 0, last)
+local ids, ranked = call(state == 'waiting' and 'LRANGE' or 'ZRANGE', list, 0, last), {}
+if state == 'waiting' then
+  ranked = call('ZRANGE', RANKED, 0, last)
+end
 call('HLEN', BODIES)
 call('HLEN', META)
 call('HLEN', HISTORY)
-if #ids == 0 then
+if #ranked > 0 then -- those of a priority first, whichever it is
+  call('ZREM', RANKED, unpack(ranked))
+  for i, found in ipairs(ranked) do
+    ranked[i] = id_of(found)
+  end
+  drop(ranked)
+  return #ranked
+elseif #ids == 0 then
   return 0
 elseif state == 'waiting' then
   call('LPOP', list, #ids)

@@ -1,16 +1,16 @@
 -- inbox: takes in one document of a foreign producer. Whoever removes it from the inbox decides it, so that of
 -- two schedulers only one pushes. Laws D1, D2, D12.
--- ARGV: the document, id, body, delay, at; the record of an unreadable one, else "".
--- Answers 1 stored, 0 dropped because the id exists, -1 somebody else took it.
+-- ARGV: the document, id, body, delay, at, what else it asks for; the record of an unreadable one, else "".
+-- Answers 1 stored, 0 dropped because the id exists, the id that has its key if it was dropped for that, -1 somebody else took it, or the gate is closed.
 
-local raw, id, body, delay, at, record = unpack(ARGV)
+local raw, id, body, delay, at, more, record = unpack(ARGV)
 call('HLEN', HISTORY)
 call('ZCARD', FAILED)
-local is_new = prepare(id, body, delay, at, '0')
-if call('LREM', INBOX, 1, raw) == 0 then
+local answer = prepare(id, body, delay, at, more)
+if gate() == 'closed' or call('LREM', INBOX, 1, raw) == 0 then
   return -1
-elseif not is_new then
-  return 0
+elseif answer ~= 1 then
+  return answer
 elseif record == '' then
   store()
   return 1

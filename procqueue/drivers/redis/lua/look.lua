@@ -5,7 +5,20 @@
 local state, offset, count, room = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local ids, due = {}, {}
 if state == 'waiting' then
-  ids = call('LRANGE', WAITING, offset, offset + count - 1)
+  local first, middle = call('ZCOUNT', RANKED, '-inf', '(0'), call('LLEN', WAITING)
+  local function ranked(from, till)
+    for _, found in ipairs(from < till and call('ZRANGE', RANKED, from, till - 1) or {}) do
+      ids[#ids + 1] = id_of(found)
+    end
+  end
+  local last = offset + count
+  ranked(offset, math.min(last, first))
+  if offset < first + middle and last > first then
+    for _, id in ipairs(call('LRANGE', WAITING, math.max(0, offset - first), last - first - 1)) do
+      ids[#ids + 1] = id
+    end
+  end
+  ranked(math.max(offset - middle, first), last - middle)
 elseif state == 'delayed' then
   local found = call('ZRANGE', DELAYED, offset, offset + count - 1, 'WITHSCORES')
   for i = 1, #found, 2 do

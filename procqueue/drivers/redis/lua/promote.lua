@@ -21,7 +21,13 @@ if #old > 0 then
 end
 if #due > 0 then
   call('ZREM', DELAYED, unpack(due)) -- frees first
-  call('RPUSH', WAITING, unpack(ids))
+  if traited == 0 then
+    call('RPUSH', WAITING, unpack(ids))
+  else
+    for _, id in ipairs(ids) do
+      stand(id)
+    end
+  end
 end
 forget_sessions(ARGV[1])
 forget_ids(ARGV[1])

@@ -1,9 +1,11 @@
 -- push: laws D1 (all or none), D2 (equal messages stay two; an id exists once), D8, D10 (a repeat is stored once:
 -- of a session only the next chunk is taken).
--- ARGV: session or "", number of the chunk; for each message its id, its body, its delay in ms, "at" in ms or "",
--- and for how many ms its id is remembered.
--- Answers 1 for each that was stored, 0 for each whose id exists, 2 for each of a chunk that is stored already;
--- or, where the chunk is not the next, the number of the last, -1 if the session is not known.
+-- ARGV: session or "", number of the chunk, 1 if it comes from a handler; for each message its id, its body, its delay in ms, "at" in ms or "",
+-- and what else it asks for (_store.lua) or "".
+-- Answers 1 for each that was stored, 0 for each whose id exists, the id that has its key for each whose key is
+-- taken, 2 for each of a chunk that is stored already;
+-- or, where the chunk is not the next, the number of the last, -1 if the session is not known;
+-- or -2 where the gate is closed: after what is said of repeats, for those of before were stored.
 
 local session, number, answers = ARGV[1], tonumber(ARGV[2]), {}
 local last, used, doubles = 0, nil, ''
@@ -17,22 +19,28 @@ if session ~= '' then
   if number > last + 1 then
     return value and last or -1
   elseif number <= last then
-    for i = 3, #ARGV, 5 do
+    for i = 4, #ARGV, 5 do
       answers[#answers + 1] = 2
     end
-    for place in string.gmatch(number == last and doubles or '', '%d+') do
-      answers[tonumber(place)] = 0
+    for place, id in string.gmatch(number == last and doubles or '', ' (%d+):?(%S*)') do
+      answers[tonumber(place)] = id ~= '' and id or 0
     end
     return answers
   end
 end
 
+local switch = gate()
+if switch == 'closed' or switch == 'draining' and ARGV[3] == '0' then
+  return -2
+end
+
 doubles = ''
-for i = 3, #ARGV, 5 do
-  local place, id, body, delay, at, remember = #answers + 1, unpack(ARGV, i, i + 4)
-  answers[place] = prepare(id, body, delay, at, remember) and 1 or 0
-  if answers[place] == 0 then
-    doubles = doubles .. ' ' .. place
+for i = 4, #ARGV, 5 do
+  local place = #answers + 1
+  local answer = prepare(unpack(ARGV, i, i + 4))
+  answers[place] = answer
+  if answer ~= 1 then
+    doubles = doubles .. ' ' .. place .. (answer ~= 0 and ':' .. answer or '')
   end
 end
 store()
@@ -45,5 +53,5 @@ if session ~= '' then
     forget_sessions(2) -- quicker than they come
   end
 end
-forget_ids(2 * #keep)
+forget_ids(#keep)
 return answers

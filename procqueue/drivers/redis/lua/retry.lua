@@ -14,7 +14,16 @@ end
 if #found > 0 then
   call('ZREM', list, unpack(found)) -- frees first
   call('HDEL', META, unpack(found))
-  call('RPUSH', WAITING, unpack(found))
+  for _, id in ipairs(found) do
+    local rank, _, till, place, key = traits(id)
+    if rank then -- it was begun, so it does not expire any more; and it has its key again, if that is free
+      call('HSET', TRAITS, id, pack_traits(rank, '0', till, place, key))
+      if key ~= '' and not tonumber(till) and not holder(key) then
+        lock(key, id)
+      end
+    end
+    stand(id)
+  end
   wake()
 end
 return found

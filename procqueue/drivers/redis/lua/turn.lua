@@ -50,12 +50,49 @@ if #accepted > 0 then
 end
 
 local ticket = math.max(tonumber(known[3] or 0) + 1, NOW_US)
-local taken, values, owned = {}, {}, {}
+local taken, values, owned, lapsed = {}, {}, {}, {}
+
+local function of_list(list)
+  return function(count)
+    local ids = call('LRANGE', list, 0, count - 1)
+    return ids, ids
+  end, function(_, count)
+    call('LPOP', list, count)
+  end
+end
+
+local function of_ranks(from, till)
+  return function(count)
+    local ids, members = {}, call('ZRANGEBYSCORE', RANKED, from, till, 'LIMIT', 0, count)
+    for i, found in ipairs(members) do
+      ids[i] = id_of(found)
+    end
+    return ids, members
+  end, function(members, count)
+    call('ZREM', RANKED, unpack(members, 1, count))
+  end
+end
+
+-- True if it has waited for too long; else it has begun, and a key that it has until then is free.
+local function is_late(id, value)
+  local _, expires, till, _, key = traits(id)
+  if not expires then
+    return false
+  elseif expires ~= '0' and tonumber(expires) <= NOW and call('HEXISTS', META, id) == 0 then
+    lapsed[#lapsed + 1] = { id, value }
+    return true
+  end
+  unlock(id, till == 'begun' and till, key)
+  return false
+end
 
 -- In bites of 16, so that large bodies beyond `room` are hardly ever read; an id without a body is skipped.
-local function reserve(list)
+local function reserve(look, remove)
   for _ = 1, 7 do
-    local ids = #taken < take and call('LRANGE', list, 0, math.min(take - #taken, 16) - 1) or {}
+    local ids, members = {}, {}
+    if #taken < take then
+      ids, members = look(math.min(take - #taken, 16))
+    end
     if #ids == 0 then
       return
     end
@@ -63,10 +100,10 @@ local function reserve(list)
       if value and #taken > 0 and #value - 14 > room then
         take = 0
         if i > 1 then
-          call('LPOP', list, i - 1)
+          remove(members, i - 1)
         end
         return
-      elseif value then
+      elseif value and not (traited > 0 and is_late(ids[i], value)) then
         owned[#owned + 1] = ids[i]
         owned[#owned + 1] = text(ticket + #taken)
         taken[#taken + 1] = ids[i]
@@ -74,14 +111,34 @@ local function reserve(list)
         room = room - #value + 14
       end
     end
-    call('LPOP', list, #ids)
+    remove(members, #ids)
   end
 end
 
-reserve(NOTICES)
+reserve(of_list(NOTICES))
 noticed = noticed + #taken
 if ARGV[4] == '0' and not pause() then
-  reserve(WAITING)
+  local has_ranks = call('ZCARD', RANKED) > 0
+  if has_ranks then
+    reserve(of_ranks('-inf', '(0'))
+  end
+  reserve(of_list(WAITING))
+  if has_ranks then
+    reserve(of_ranks('(0', '+inf'))
+  end
+end
+
+-- What has expired is gone; a notice of it stays, in the same step (D15).
+if #lapsed > 0 then
+  for _, one in ipairs(lapsed) do
+    local notice = '!' .. one[1] .. ':' .. text(NOW_US)
+    call('HSET', BODIES, notice, string.sub(one[2], 1, 14) .. EXPIRED .. '\n' .. string.sub(one[2], 15))
+    call('RPUSH', NOTICES, notice)
+    drop({ one[1] })
+  end
+  trim_notices()
+  local before = tonumber(call('HGET', STATE, 'expired') or 0)
+  call('HSET', STATE, 'v', LAYOUT, 'expired', text(before + #lapsed))
 end
 if #taken > 0 then
   call('HSET', OWNED, unpack(owned))
