@@ -15,10 +15,10 @@ from typing import Any
 
 from procqueue.core import wire
 from procqueue.core.errors import BadArguments, ProcqueueError
-from procqueue.core.message import NO_COUNTERS, Counters, Reservation
+from procqueue.core.message import NO_COUNTERS, Charge, Counters, Reservation
 from procqueue.core.settings.model import DriverSettings, QueueSettings
 from procqueue.core.verdict import Kind, Verdict
-from procqueue.drivers.contract import Entry, Lane, Pushed
+from procqueue.drivers.contract import Answer, Entry, Lane, Locked, Pushed
 from procqueue.drivers.sync import Ran
 from procqueue.pushing import Producer
 from procqueue.tasks import registry
@@ -80,6 +80,15 @@ class _Held:
     due_ms: int
     counters: Counters = NO_COUNTERS
 
+    @property
+    def has_begun(self) -> bool:
+        return self.counters != NO_COUNTERS
+
+    def holds(self, queue: str, key: str) -> bool:
+        """Return whether no second message of that unique key may be pushed now."""
+        traits = self.entry.traits
+        return (self.queue, traits.unique) == (queue, key) and not (traits.until_begun and self.has_begun)
+
     def shown(self) -> Fated:
         return Fated(self.entry.id, self.queue, self.call, _EPOCH + timedelta(milliseconds=self.due_ms))
 
@@ -90,11 +99,14 @@ class Fake:
     def __init__(self, queues: Mapping[str, QueueSettings] | None = None) -> None:
         self.clock = Clock()
         self.failed: list[Failed] = []
+        self.expired: list[Fated] = []
         self.producer: Producer = _Door(self, queues)
         self._queues = queues
         self._held: list[_Held] = []
         self._pushed: deque[_Held] = deque()
         self._tombs: dict[tuple[str, str], int] = {}  # (queue, id) → until when it stays taken, ms
+        self._locks: dict[tuple[str, str], tuple[str, int]] = {}  # (queue, key) → by whom, until when, ms
+        self._running: _Held | None = None
         self._place = 0
         self._ticket = 0
         self._execute: Callable[[Reservation], Ran] = executor(self._settings_of)
@@ -133,14 +145,24 @@ class Fake:
         self._held.clear()
         self._pushed.clear()
         self._tombs.clear()
+        self._locks.clear()
         self.failed.clear()
+        self.expired.clear()
 
-    def take(self, queue: str, entry: Entry) -> Pushed:
-        """Take one message as a store does: an id exists once, and for as long as it is to be remembered."""
-        now = self.clock.ms
+    def take(self, queue: str, entry: Entry) -> Answer:
+        """Take one message as a store does: an id, and a unique key, exist once."""
+        now, traits = self.clock.ms, entry.traits
         tomb = self._tombs.get((queue, entry.id), 0)
-        if tomb > now or any((one.queue, one.entry.id) == (queue, entry.id) for one in self._held):
+        if tomb > now or any((one.queue, one.entry.id) == (queue, entry.id) for one in self._alive()):
             return Pushed.DUPLICATE
+        if traits.unique:
+            replaced = next((one for one in self._held if one.holds(queue, traits.unique)), None)
+            if traits.replace and replaced is not None:
+                self._held.remove(replaced)
+            elif holder := self._holder(queue, traits.unique):
+                return Locked(holder)
+            if traits.until_ms:
+                self._locks[queue, traits.unique] = entry.id, now + traits.until_ms
         due = entry.at_ms if entry.at_ms is not None else now + entry.delay_ms
         self._place += 1
         held = _Held(queue, entry, _call_of(entry.body), self._place, now, due)
@@ -148,13 +170,31 @@ class Fake:
         self._pushed.append(held)
         return Pushed.QUEUED
 
-    def _order(self, held: _Held) -> tuple[int, int]:
-        """Due ones in the order in which they came to wait, then the others by their time (law D8)."""
-        return max(held.due_ms, self.clock.ms), held.place
+    def _alive(self) -> list[_Held]:
+        return self._held if self._running is None else [self._running, *self._held]
+
+    def _holder(self, queue: str, key: str) -> str:
+        """Return the id of the message under whose unique key nothing can be pushed now, or ""."""
+        by, until = self._locks.get((queue, key), ("", 0))
+        if until > self.clock.ms:
+            return by
+        return next((one.entry.id for one in self._alive() if one.holds(queue, key)), "")
+
+    def _order(self, held: _Held) -> tuple[bool, int, int, int]:
+        """Due ones by priority, then by the time since which they wait; then the others (law D8)."""
+        is_due = held.due_ms <= self.clock.ms
+        return not is_due, -held.entry.traits.priority if is_due else 0, held.due_ms, held.place
 
     def _next(self) -> _Held | None:
+        for held in [held for held in self._held if self._has_expired(held)]:
+            self._held.remove(held)
+            self.expired.append(held.shown())
         due = [held for held in self._held if held.due_ms <= self.clock.ms]
-        return min(due, key=lambda held: (held.due_ms, held.place), default=None)
+        return min(due, key=self._order, default=None)
+
+    def _has_expired(self, held: _Held) -> bool:
+        expires = held.entry.traits.expires_ms
+        return bool(expires) and not held.has_begun and self.clock.ms >= held.pushed_ms + expires
 
     def _run(self, held: _Held, raises: bool) -> None:
         self._held.remove(held)
@@ -163,7 +203,12 @@ class Fake:
         reservation = Reservation(
             held.queue, entry.id, self._ticket, entry.body, held.counters, held.pushed_ms
         )
-        ran = self._execute(reservation)
+        begun = replace(held, counters=held.counters.charged(Charge.RELEASE))
+        before, self._running = self._running, begun
+        try:
+            ran = self._execute(reservation)
+        finally:
+            self._running = before
         verdict = ran.verdict
         counters = held.counters.charged(verdict.charge)
         if verdict.kind in (Kind.RETURN, Kind.RELEASE):
@@ -206,7 +251,14 @@ class _Store:
     def __init__(self, fake: Fake) -> None:
         self._fake = fake
 
-    def push(self, queue: str, entries: Sequence[Entry], lane: Lane | None = None) -> list[Pushed]:  # noqa: ARG002
+    def push(
+        self,
+        queue: str,
+        entries: Sequence[Entry],
+        lane: Lane | None = None,  # noqa: ARG002
+        *,
+        inside: bool = False,  # noqa: ARG002
+    ) -> list[Answer]:
         return [self._fake.take(queue, entry) for entry in entries]
 
     def close(self) -> None:

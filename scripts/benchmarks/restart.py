@@ -1,4 +1,4 @@
-"""What `procqueue restart` costs under load: messages handled in each tenth of a second while all is replaced.
+"""What `procqueue restart` costs under load: messages handled in each tenth of a second meanwhile.
 
 Pushes go on all the time, four consumers handle messages of 2 ms, and all consumers are restarted again and
 again. The handler itself writes down when it ended; every message is accounted for. It has to be: no tenth of

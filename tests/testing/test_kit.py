@@ -167,6 +167,41 @@ def test_ids_exist_once_and_are_remembered(run: Run) -> None:
     """)
 
 
+def test_unique_keys_priorities_and_expiry_hold_as_with_a_store(run: Run) -> None:
+    run("""
+    def test_unique(procqueue_fake):
+        first = welcome.using(unique=True).push("ann")
+        assert first and not welcome.using(unique=True).push("ann")
+        assert welcome.using(unique="ann", on_duplicate="replace", delay="1m").push("old")
+        assert welcome.using(unique="ann", on_duplicate="replace", delay="1m").push("new")
+        procqueue_fake.clock.advance("1m")
+        assert procqueue_fake.run() == 2
+        assert [name for name, _, _ in done] == ["ann", "new"]
+        assert welcome.using(unique=True).push("ann")
+
+    def test_a_time(procqueue_fake):
+        hourly = welcome.using(unique="x", until="1h")
+        assert hourly.push("ann") and procqueue_fake.run() == 1
+        assert not hourly.push("ann")
+        procqueue_fake.clock.advance("1h")
+        assert hourly.push("ann")
+
+    def test_order(procqueue_fake):
+        done.clear()
+        welcome.push("second")
+        welcome.using(priority=-1).push("third")
+        welcome.using(priority=5).push("first")
+        procqueue_fake.run()
+        assert [name for name, _, _ in done] == ["first", "second", "third"]
+
+    def test_expiry(procqueue_fake):
+        welcome.using(expires="1m").push("ann")
+        procqueue_fake.clock.advance("1m")
+        assert procqueue_fake.run() == 0
+        assert [message.call for message in procqueue_fake.expired] == [welcome.call("ann")]
+    """)
+
+
 def test_a_run_without_an_end_is_an_error(run: Run) -> None:
     run("""
     @procqueue.task
