@@ -33,7 +33,12 @@ if TYPE_CHECKING:
     from procqueue.producer import close as close
     from procqueue.producer import connect as connect
     from procqueue.producer import push as push
+    from procqueue.producer import queue as queue
     from procqueue.producer import using as using
+    from procqueue.stored.groups import Group as Group
+    from procqueue.stored.queue import Changed as Changed
+    from procqueue.stored.queue import Queue as Queue
+    from procqueue.stored.view import StoredMessage as StoredMessage
     from procqueue.tasks.call import Call as Call
     from procqueue.tasks.call import PushedMany as PushedMany
     from procqueue.tasks.call import Receipt as Receipt
@@ -55,7 +60,10 @@ _HOMES = {
         "NoMessage", "ProcqueueError", "PushError", "PushInterrupted", "PushUnknown", "Retry", "SoftTimeout",
         "TaskError", "TooLarge", "UnknownQueue",
     ),
-    "procqueue.producer": ("aclose", "close", "connect", "push", "using"),
+    "procqueue.producer": ("aclose", "close", "connect", "push", "queue", "using"),
+    "procqueue.stored.groups": ("Group",),
+    "procqueue.stored.queue": ("Changed", "Queue"),
+    "procqueue.stored.view": ("StoredMessage",),
     "procqueue.tasks.call": ("Call", "PushedMany", "Receipt"),
     "procqueue.tasks.context": ("Message", "current", "current_or_none"),
     "procqueue.tasks.failure": ("Failure",),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from procqueue.core import wire
 from procqueue.core.errors import (
@@ -32,6 +33,10 @@ from procqueue.pushing import Producer, first, many
 from procqueue.tasks import arguments, registry
 from procqueue.tasks.call import ANYWHERE, Delay, Placed, PushedMany, Receipt, placed
 from procqueue.tasks.ids import new_id
+
+if TYPE_CHECKING:
+    from procqueue.drivers.contract import Driver
+    from procqueue.stored.queue import Queue
 
 PUSH_TIMEOUT = 5.0
 
@@ -111,6 +116,16 @@ class UsingByName:
         return await apush_body(_queue_of(task), _encode(task, args, kwargs), self.placed)
 
 
+def queue(name: str) -> Queue:
+    """Return a queue of the store that pushes go to, to look into it and to change what stands there.
+
+    Raises UnknownQueue with the nearest name, ConfigError.
+    """
+    from procqueue.stored.queue import Queue  # who only pushes does not need it
+
+    return Queue(_producer().checked_queue(name), cast("Driver", _Asking()))
+
+
 def push_body(queue: str, body: bytes, where: Placed) -> Receipt:
     """Push one encoded message, to `queue` unless `where` names another."""
     producer = _producer()
@@ -160,6 +175,13 @@ def push_wire(bodies: Iterable[bytes], queue: str | None = None) -> list[Receipt
             raise
         _interrupted(error, len(receipts))
     return receipts
+
+
+class _Asking:
+    """The driver, asked through the connection of the thread that asks."""
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        return partial(_producer().ask, verb)
 
 
 class _Door:

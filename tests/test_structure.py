@@ -10,7 +10,7 @@ LAYERS = (
     ("cli",),
     ("web", "demo"),
     ("process",),
-    ("tasks", "producer", "pushing"),
+    ("tasks", "producer", "pushing", "stored"),
     ("drivers",),
     ("config", "finding"),
     ("core",),

@@ -24,12 +24,14 @@ from procqueue.drivers.contract import (
     Compared,
     Entry,
     Lane,
+    Page,
     Pause,
     Promoted,
     Pushed,
     TakenIn,
     Turn,
 )
+from procqueue.drivers.listing import listed
 from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
@@ -290,8 +292,14 @@ class SqliteDriver:
 
     def messages(self, queue: str, state: State, offset: int, limit: int) -> list[Stored]:
         """Return messages of one state, in the order in which they would leave it."""
+        return listed(self, queue, state, offset, limit)
+
+    def page(
+        self, queue: str, state: State, after: str = "", limit: int = MAX_ENTRIES, skip: int = 0
+    ) -> Page:
+        """Return up to `limit` messages behind the page whose `next` is `after`."""
         with self._link.reading() as db:
-            return people.page(db, queue, state, offset, limit)
+            return people.page(db, queue, state, after, min(limit, MAX_ENTRIES), skip, now_ms())
 
     def message(self, queue: str, id: str) -> Stored | None:
         """Return one stored message."""
@@ -308,10 +316,12 @@ class SqliteDriver:
             self._wake.send(queue)
         return found
 
-    def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
+    def forget(
+        self, queue: str, ids: Sequence[str], state: State | None = None
+    ) -> Mapping[str, State | None]:
         """Remove messages that are not reserved; return the state each had."""
         with self._link.writing() as db:
-            return people.forget(db, queue, ids)
+            return people.forget(db, queue, ids, state)
 
     def clear(self, queue: str, state: State) -> int:
         """Remove up to MAX_ENTRIES messages of one state; return how many."""
