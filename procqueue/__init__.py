@@ -46,6 +46,11 @@ if TYPE_CHECKING:
     from procqueue.tasks.context import current as current
     from procqueue.tasks.context import current_or_none as current_or_none
     from procqueue.tasks.failure import Failure as Failure
+    from procqueue.tasks.listeners import Event as Event
+    from procqueue.tasks.listeners import on as on
+    from procqueue.tasks.middleware import around as around
+    from procqueue.tasks.middleware import consumer_setup as consumer_setup
+    from procqueue.tasks.middleware import consumer_teardown as consumer_teardown
     from procqueue.tasks.stopping import Stopping as Stopping
     from procqueue.tasks.stopping import stopping as stopping
     from procqueue.tasks.task import Task as Task
@@ -67,6 +72,8 @@ _HOMES = {
     "procqueue.tasks.call": ("Call", "PushedMany", "Receipt"),
     "procqueue.tasks.context": ("Message", "current", "current_or_none"),
     "procqueue.tasks.failure": ("Failure",),
+    "procqueue.tasks.listeners": ("Event", "on"),
+    "procqueue.tasks.middleware": ("around", "consumer_setup", "consumer_teardown"),
     "procqueue.tasks.stopping": ("Stopping", "stopping"),
     "procqueue.tasks.task": ("Task", "task"),
 }  # fmt: skip
