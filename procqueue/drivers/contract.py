@@ -221,6 +221,12 @@ class Driver(Protocol):
         What `settlements` does not name goes back to the head uncharged. Idempotent.
         """
 
+    def notify(self, queue: str, id: str, body: bytes) -> bool:
+        """Leave a notice that belongs to no message, and wake a consumer; False if one of that id is owed.
+
+        `id` begins with NOTICE_MARK. Beyond MAX_NOTICES the oldest go.
+        """
+
     def raise_tickets(self, queue: str, last: int) -> None:
         """Let every ticket given from now on be larger than `last` (below 2⁵³); nothing if it would be.
 

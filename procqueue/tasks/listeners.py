@@ -19,10 +19,10 @@ from procqueue.tasks.registry import origin_of
 #: What can be heard in this version.
 Name = Literal[
     "before_handle", "after_handle", "retry_handle", "failed_handle", "timeout_handle",
-    "consumer_started", "consumer_left",
+    "consumer_started", "consumer_left", "consumer_crashed",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
-LATER = ("dropped_handle", "queue_length", "consumer_crashed", "reloaded")
+LATER = ("dropped_handle", "queue_length", "reloaded")
 
 
 @dataclass(frozen=True, slots=True)

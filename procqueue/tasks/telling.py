@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from procqueue.core.outcome import DONE, Ending
+from procqueue.core.record import EventNotice
 from procqueue.core.verdict import Kind, Verdict
 from procqueue.tasks.context import Message
 from procqueue.tasks.execute import Ended, Prepared
 from procqueue.tasks.failure import Failure
-from procqueue.tasks.listeners import Event, Name, is_heard, tell
+from procqueue.tasks.listeners import NAMES, Event, Name, is_heard, tell
 
 _FINAL: tuple[Name, ...] = ("failed_handle", "timeout_handle")
 
@@ -78,6 +79,18 @@ def tell_of_consumer(name: Name, queue: str, consumer: str) -> None:
     """Tell what a consumer does as a whole."""
     if is_heard(name):
         tell(Event(name, queue=queue, consumer=consumer))
+
+
+def tell_of_notice(notice: EventNotice) -> None:
+    """Tell what happened elsewhere, and to no message. What this version does not know is left untold."""
+    for name in NAMES:
+        if name == notice.event:
+            tell(
+                Event(
+                    name, queue=notice.queue, consumer=notice.consumer, length=notice.length,
+                    error=notice.error,
+                )
+            )  # fmt: skip
 
 
 def _witness(prepared: Prepared) -> Message:

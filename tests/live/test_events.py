@@ -12,9 +12,11 @@ EVENTS = """
     import procqueue
 
     @procqueue.on("before_handle", "after_handle", "retry_handle", "failed_handle", "timeout_handle",
-                  "consumer_started", "consumer_left")
+                  "consumer_started", "consumer_left", "consumer_crashed")
     def hear(event):
         id = event.message.id if event.message else os.getpid()
+        if event.name == "consumer_crashed":
+            say(f"crashed {event.queue} {event.consumer} {event.error}")
         say(f"{event.name} {id} {event.task.removeprefix('app.')} {event.result}")
         if event.task == "app.deaf" and event.name == "after_handle":
             os.kill(os.getpid(), signal.SIGKILL)
@@ -50,6 +52,8 @@ def test_events_are_heard_in_the_consumer_and_a_death_is_heard_by_another_one(ma
     dead = p.push("dies")
     p.wait_said(f"failed_handle {dead} dies None")
     p.wait_empty()
+    (crashed,) = [line.split() for line in p.said() if line.startswith("crashed ")]
+    assert crashed[1] == "q" and crashed[3:] == ["signal", "KILL"], crashed
     (second,) = p.pids("q")
     p.stop()
 

@@ -158,6 +158,10 @@ class RedisDriver:
             args += _settled_form(one)
         return int(self._run("reclaim", queue, args, consumer))
 
+    def notify(self, queue: str, id: str, body: bytes) -> bool:
+        """Leave a notice that belongs to no message, and wake a consumer."""
+        return bool(self._run("notify", queue, (id, body)))
+
     def raise_tickets(self, queue: str, last: int) -> None:
         """Let every ticket given from now on be larger than `last`."""
         self._run("raise_tickets", queue, (last,))

@@ -192,6 +192,15 @@ class SqliteDriver:
             self._wake.send(queue)
         return count
 
+    def notify(self, queue: str, id: str, body: bytes) -> bool:
+        """Leave a notice that belongs to no message, and wake a consumer."""
+        with self._link.writing() as db:
+            numbers = Numbers.of(db, queue)
+            left = rows.notify(db, numbers, id, body, now_ms())
+            numbers.save(db)
+        self._wake.send(queue)
+        return left
+
     def raise_tickets(self, queue: str, last: int) -> None:
         """Let every ticket given from now on be larger than `last`."""
         with self._link.reading() as db:

@@ -18,7 +18,7 @@ from types import FrameType
 from procqueue.core.message import NO_COUNTERS, Charge, Counters
 from procqueue.core.outcome import Outcome
 from procqueue.core.policy import Policy, if_dead, if_interrupted, if_killed, judge
-from procqueue.core.record import Record
+from procqueue.core.record import Record, is_event, read_event
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.verdict import ACK, Kind, Settlement, Verdict
 from procqueue.process.board import Board
@@ -33,7 +33,14 @@ from procqueue.tasks.failure import Failure, failure_of_notice, failure_of_run, 
 from procqueue.tasks.listeners import is_heard
 from procqueue.tasks.options import queue_policy
 from procqueue.tasks.runnable import Runnable
-from procqueue.tasks.telling import is_failure_heard, is_run_heard, tell_after, tell_before, tell_failure
+from procqueue.tasks.telling import (
+    is_failure_heard,
+    is_run_heard,
+    tell_after,
+    tell_before,
+    tell_failure,
+    tell_of_notice,
+)
 
 
 class Maimed(RuntimeError):
@@ -164,6 +171,10 @@ class InlineExecutor:
         one = held.reservation
         policy = queue_policy(self._queue(held))
         verdict = ACK
+        if is_event(one.id):
+            self._hear_event(held, policy)
+            self._end(held, verdict)
+            return Settlement(one.id, one.ticket, verdict)
         try:
             failure = failure_of_notice(one)
         except ValueError as error:
@@ -181,6 +192,15 @@ class InlineExecutor:
                 self._tell_listeners(held, policy, lambda: tell_failure(failure, one.ticket, None))
         self._end(held, verdict)
         return Settlement(one.id, one.ticket, verdict)
+
+    def _hear_event(self, held: Held, policy: Policy) -> None:
+        one = held.reservation
+        try:
+            event = read_event(one.body)
+        except ValueError as error:
+            self._log.error("notice_unreadable", id=one.id, text=str(error))
+            return
+        self._tell_listeners(held, policy, lambda: tell_of_notice(event))
 
     def _call_hook_under_alarm(self, task: Runnable, failure: Failure, ticket: int, policy: Policy) -> bool:
         self._arm_alarm(policy.handle_timeout)
