@@ -19,10 +19,10 @@ from procqueue.tasks.registry import origin_of
 #: What can be heard in this version.
 Name = Literal[
     "before_handle", "after_handle", "retry_handle", "failed_handle", "timeout_handle",
-    "consumer_started", "consumer_left", "consumer_crashed",
+    "consumer_started", "consumer_left", "consumer_crashed", "queue_length",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
-LATER = ("dropped_handle", "queue_length", "reloaded")
+LATER = ("dropped_handle", "reloaded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class Event:
     `message`: as current() has it, but all is decided; None for events of consumers. `exception`: what the
     handler raised, None where another process saw it. `error`: the same as text. `result`: what the handler
     returned. `seconds`: how long it ran, None if that is not known. `length`: how many messages wait.
+    `level`: of that length, "" below all.
     """
 
     name: Name
@@ -44,6 +45,7 @@ class Event:
     seconds: float | None = None
     length: int | None = None
     error: str = ""
+    level: str = ""
 
 
 Listener = Callable[[Event], object]

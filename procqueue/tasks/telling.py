@@ -88,7 +88,7 @@ def tell_of_notice(notice: EventNotice) -> None:
             tell(
                 Event(
                     name, queue=notice.queue, consumer=notice.consumer, length=notice.length,
-                    error=notice.error,
+                    error=notice.error, level=notice.level,
                 )
             )  # fmt: skip
 

@@ -187,3 +187,27 @@ def _problem(p: Project, text: str) -> bool:
         return any(text in problem["text"] for problem in p.status()["problems"])
     except NoMaster:
         return False
+
+
+def test_a_queue_that_grows_long_is_told_of_once_for_each_level(make: Make) -> None:
+    app = """
+    import procqueue
+
+    @procqueue.on("queue_length")
+    def hear(event):
+        say(f"length {event.queue} {event.length} {event.level or 'none'}")
+
+    @task(queue="q")
+    def quick(n):
+        pass
+    """
+    p = make("[queues.q]\nlength_levels = {info = 3, error = 10}\n", app)
+    p.start()
+    p.driver.pause("q", None)
+    p.push_many("quick", 12)
+    p.wait_said("length q 12 error")
+
+    p.driver.resume("q")
+
+    p.wait_until(lambda: p.said()[-1:] == ["length q 0 none"], "the end of it to be told")
+    assert p.said()[0] == "length q 12 error" and len(p.said()) <= 3  # a sample may fall in between

@@ -151,7 +151,7 @@ def test_what_is_no_event_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(TaskError, match='"after_handle"'):
         procqueue.on(cast(Any, "after_handel"))
     with pytest.raises(TaskError, match="not available in this version"):
-        procqueue.on(cast(Any, "queue_length"))
+        procqueue.on(cast(Any, "reloaded"))
     with pytest.raises(TaskError, match="needs the names"):
         procqueue.on()
     with pytest.raises(TaskError, match="for functions"):
