@@ -62,6 +62,7 @@ def test_a_message_that_fails_again_at_once_is_retried_once(driver: Driver, queu
 
     def fail_again(done: int) -> None:
         heard.append(done)
+        assert sum(heard) <= 250, "a message was retried twice"
         while held := take(driver, who, 100):
             settle(driver, who, held, playing.FAIL)
 
