@@ -35,7 +35,12 @@ if TYPE_CHECKING:
     from procqueue.producer import close as close
     from procqueue.producer import connect as connect
     from procqueue.producer import push as push
+    from procqueue.producer import queue as queue
     from procqueue.producer import using as using
+    from procqueue.stored.groups import Group as Group
+    from procqueue.stored.queue import Changed as Changed
+    from procqueue.stored.queue import Queue as Queue
+    from procqueue.stored.view import StoredMessage as StoredMessage
     from procqueue.tasks.call import Call as Call
     from procqueue.tasks.call import PushedMany as PushedMany
     from procqueue.tasks.call import Receipt as Receipt
@@ -43,6 +48,11 @@ if TYPE_CHECKING:
     from procqueue.tasks.context import current as current
     from procqueue.tasks.context import current_or_none as current_or_none
     from procqueue.tasks.failure import Failure as Failure
+    from procqueue.tasks.listeners import Event as Event
+    from procqueue.tasks.listeners import on as on
+    from procqueue.tasks.middleware import around as around
+    from procqueue.tasks.middleware import consumer_setup as consumer_setup
+    from procqueue.tasks.middleware import consumer_teardown as consumer_teardown
     from procqueue.tasks.stopping import Stopping as Stopping
     from procqueue.tasks.stopping import stopping as stopping
     from procqueue.tasks.task import Task as Task
@@ -57,10 +67,15 @@ _HOMES = {
         "Fail", "Full", "GateClosed", "NoMessage", "ProcqueueError", "PushError", "PushInterrupted",
         "PushUnknown", "Retry", "SoftTimeout", "TaskError", "TooLarge", "UnknownQueue",
     ),
-    "procqueue.producer": ("aclose", "close", "connect", "push", "using"),
+    "procqueue.producer": ("aclose", "close", "connect", "push", "queue", "using"),
+    "procqueue.stored.groups": ("Group",),
+    "procqueue.stored.queue": ("Changed", "Queue"),
+    "procqueue.stored.view": ("StoredMessage",),
     "procqueue.tasks.call": ("Call", "PushedMany", "Receipt"),
     "procqueue.tasks.context": ("Message", "current", "current_or_none"),
     "procqueue.tasks.failure": ("Failure",),
+    "procqueue.tasks.listeners": ("Event", "on"),
+    "procqueue.tasks.middleware": ("around", "consumer_setup", "consumer_teardown"),
     "procqueue.tasks.stopping": ("Stopping", "stopping"),
     "procqueue.tasks.task": ("Task", "task"),
 }  # fmt: skip

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, NoReturn
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from procqueue import standin
 from procqueue.core import wire
@@ -43,6 +44,10 @@ from procqueue.tasks.call import (
     placed,
 )
 from procqueue.tasks.ids import new_id
+
+if TYPE_CHECKING:
+    from procqueue.drivers.contract import Driver
+    from procqueue.stored.queue import Queue
 
 PUSH_TIMEOUT = 5.0
 
@@ -135,6 +140,16 @@ class UsingByName:
         return await apush_body(_queue_of(task), _encode(task, args, kwargs), self.placed)
 
 
+def queue(name: str) -> Queue:
+    """Return a queue of the store that pushes go to, to look into it and to change what stands there.
+
+    Raises UnknownQueue with the nearest name, ConfigError.
+    """
+    from procqueue.stored.queue import Queue  # who only pushes does not need it
+
+    return Queue(_producer().checked_queue(name), cast("Driver", _Asking()))
+
+
 def push_body(queue: str, body: bytes, where: Placed) -> Receipt:
     """Push one encoded message, to `queue` unless `where` names another."""
     producer = _producer()
@@ -189,6 +204,13 @@ def push_wire(bodies: Iterable[bytes], queue: str | None = None) -> list[Receipt
             raise
         _interrupted(error, len(receipts))
     return receipts
+
+
+class _Asking:
+    """The driver, asked through the connection of the thread that asks."""
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        return partial(_producer().ask, verb)
 
 
 class _Door:

@@ -166,6 +166,13 @@ class Producer:
             )
         return receipts
 
+    def ask(self, verb: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a verb of the driver (drivers/contract.py) on this thread's connection. Raises DriverError."""
+        if self._driver.scheme == "sync":
+            raise DriverError("sync:// runs each task inside push, so nothing is stored to look at")
+        with _undisturbed():
+            return getattr(self._store(), verb)(*args, **kwargs)
+
     def close(self) -> None:
         """Give back this thread's connection; those of other threads end with them."""
         held = self._local.__dict__.pop("held", None)

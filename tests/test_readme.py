@@ -74,7 +74,7 @@ def test_every_verb_that_it_names_exists_and_each_is_described() -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_that_it_names_is_one(verb: str) -> None:
     told = "\n".join(
-        row[0] + row[1] for row in rows(section("Commands")) if row[0].startswith(f"`procqueue {verb}")
+        row[0] + row[1] for row in rows(section("Commands")) if re.match(rf"`procqueue {verb}\b", row[0])
     )
     shown = subprocess.run(
         [sys.executable, "-m", "procqueue", verb, "--help"],

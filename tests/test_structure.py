@@ -10,7 +10,7 @@ LAYERS = (
     ("cli",),
     ("web", "demo", "testing"),
     ("process",),
-    ("tasks", "producer", "pushing", "standin"),
+    ("tasks", "producer", "pushing", "standin", "stored"),
     ("drivers",),
     ("config", "finding"),
     ("core",),

@@ -40,6 +40,7 @@ VERBS = {
     "logs": ("logs", "Show the last lines of all processes, and follow them."),
     "queues": ("queues", "Show how many messages stand where."),
     "messages": ("messages", "List the stored messages of a queue."),
+    "message": ("message", "Show one message: its arguments, and how its runs ended."),
     "retry": ("retry", "Run failed or timed-out messages again."),
     "forget": ("forget", "Remove messages that are not running."),
     "clear": ("forget", "Remove all messages of one state."),

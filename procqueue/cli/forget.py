@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,11 +11,16 @@ from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, progress, say, show
-from procqueue.cli.store import Store, opened
+from procqueue.cli.selecting import STATES, chosen, filtered, paced
+from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
+from procqueue.core.filters import REMOVABLE
 from procqueue.core.message import State
 
-_REMOVABLE: list[State] = [state for state in State if state is not State.RESERVED]
+if TYPE_CHECKING:
+    from procqueue.stored.queue import Queue
+
+_PACE = ("limit", "rate", "dry_run")
 
 
 def _state(_ctx: click.Context, _param: click.Parameter, value: str | None) -> State | None:
@@ -22,11 +28,8 @@ def _state(_ctx: click.Context, _param: click.Parameter, value: str | None) -> S
         hint = "wait until it has ended; procqueue status shows what runs"
         raise usage("reserved messages are being handled and cannot be removed", hint)
     if value is not None and value not in list(State):
-        raise usage(f"there is no state {value!r}", "the states are: " + ", ".join(_REMOVABLE))
+        raise usage(f"there is no state {value!r}", "the states are: " + ", ".join(REMOVABLE))
     return None if value is None else State(value)
-
-
-_STATE_HELP = "waiting, delayed, failed or timeout."
 
 
 @verb
@@ -37,24 +40,34 @@ _STATE_HELP = "waiting, delayed, failed or timeout."
 @click.option(
     "--state",
     metavar="S",
-    shell_complete=completing.words(*_REMOVABLE),
+    shell_complete=completing.words(*REMOVABLE),
     callback=_state,
-    help="Only those of one state: " + _STATE_HELP,
+    help="Only those of one state: " + STATES,
 )
+@filtered
+@paced
 def forget(
-    where: Where, queue: str, ids: tuple[str, ...], everything: bool, yes: bool, state: State | None
+    where: Where,
+    queue: str,
+    ids: tuple[str, ...],
+    everything: bool,
+    yes: bool,
+    state: State | None,
+    **options: Any,
 ) -> Exit:
-    """Remove messages of QUEUE: those named, or with --all all that do not run."""
-    if bool(ids) == everything:
-        hint = "procqueue forget QUEUE ID…, or procqueue forget QUEUE --all --yes"
-        raise usage(
-            "name the messages, or say --all" if not ids else "name messages or say --all, not both", hint
-        )
+    """Remove messages of QUEUE: those named, those that filters mean, or with --all all that do not run."""
+    which = chosen(**options)
+    if ids and (everything or any(which.values())):
+        raise usage("give ids, or filters, or --all: what is named is meant anyway")
+    narrow = any(value for name, value in which.items() if name not in _PACE)
+    if not (ids or everything or narrow or which["dry_run"]):
+        hint = "procqueue forget QUEUE ID…, or filters as --older-than 7d, or --all --yes"
+        raise usage("name the messages, or say which or --all", hint)
     with opened(where) as store:
-        name = store.checked(queue)
-        if everything:
-            return _remove_all(where, store, name, [state] if state else _REMOVABLE, yes)
-        return _remove(where, store, name, ids, state)
+        asked = store.queue(queue)
+        if ids:
+            return _remove(where, asked, ids, state)
+        return _remove_many(where, asked, state, which, ask=everything and not narrow and not yes)
 
 
 @verb
@@ -62,61 +75,61 @@ def forget(
 @click.option(
     "--state",
     metavar="S",
-    shell_complete=completing.words(*_REMOVABLE),
+    shell_complete=completing.words(*REMOVABLE),
     required=True,
     callback=_state,
-    help="Of which state: " + _STATE_HELP,
+    help="Of which state: " + STATES,
 )
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def clear(where: Where, queue: str, state: State, yes: bool) -> Exit:
-    """Remove all messages of one state from QUEUE."""
+@filtered
+@paced
+def clear(where: Where, queue: str, state: State, yes: bool, **options: Any) -> Exit:
+    """Remove all messages of one state from QUEUE, or those of them that the filters mean."""
+    which = chosen(**options)
     with opened(where) as store:
-        return _remove_all(where, store, store.checked(queue), [state], yes)
+        return _remove_many(where, store.queue(queue), state, which, ask=not yes)
 
 
-def _remove_all(where: Where, store: Store, queue: str, states: list[State], yes: bool) -> Exit:
-    from procqueue.cli import stored
-
-    number = stored.count(store.driver, queue, states)
+def _remove_many(
+    where: Where, queue: Queue, state: State | None, which: dict[str, Any], *, ask: bool
+) -> Exit:
+    states = [state] if state else list(REMOVABLE)
+    counts = queue.counts()
+    number = sum(getattr(counts, one.value) for one in states)
     words = ", ".join(states)
-    if not yes:
-        question = f"remove {number} messages ({words}) of {queue} for ever?"
+    if ask and not which["dry_run"]:
+        meant = "what is meant of " if any(which.values()) else ""
+        question = f"remove {meant}{number} messages ({words}) of {queue.name} for ever?"
         if not sys.stdin.isatty():
             raise usage(question, "say --yes")
         click.confirm(question, abort=True, err=True)
-    with progress("remove", number) as note:
-        gone = stored.forget_all(store.driver, queue, states, note)
+    with progress("remove", min(number, which["limit"] or number)) as note:
+        changed = queue.forget(state=state, everything=True, note=note, **which)
     if where.json:
-        print_json({"v": 1, "queue": queue, "removed": gone})
+        dry = {"dry_run": True} if which["dry_run"] else {}
+        print_json({"v": 1, "queue": queue.name, "removed": changed.count, **dry})
     else:
-        show(f"{gone} removed from {queue} ({words})")
+        done = "would be removed" if which["dry_run"] else "removed"
+        show(f"{changed.count} {done} from {queue.name} ({words})")
     return Exit.OK
 
 
-def _remove(where: Where, store: Store, queue: str, ids: tuple[str, ...], state: State | None) -> Exit:
-    from procqueue.cli import stored
-
-    wanted = [id for id in dict.fromkeys(ids) if state is None or _stands_in(store, queue, id, state)]
-    found = {
-        id: was for some in stored.in_chunks(wanted) for id, was in store.driver.forget(queue, some).items()
-    }
-    removed = [id for id, was in found.items() if was not in (None, State.RESERVED)]
-    kept = {id: _why(found.get(id), state) for id in dict.fromkeys(ids) if id not in removed}
+def _remove(where: Where, queue: Queue, ids: tuple[str, ...], state: State | None) -> Exit:
+    changed = queue.forget(*ids, state=state)
+    removed = [id for id in dict.fromkeys(ids) if id not in changed.missing]
+    kept = {id: _why(is_in, state) for id, is_in in changed.missing.items()}
     if where.json:
-        print_json({"v": 1, "queue": queue, "removed": removed, "kept": kept})
+        print_json({"v": 1, "queue": queue.name, "removed": removed, "kept": kept})
     else:
-        show(f"{len(removed)} removed from {queue}")
+        show(f"{len(removed)} removed from {queue.name}")
     for id, why in kept.items():
         say(f"{plain(id)}: {why}")
     return Exit.FAILED if kept else Exit.OK
 
 
-def _stands_in(store: Store, queue: str, id: str, state: State) -> bool:
-    one = store.driver.message(queue, id)
-    return one is not None and one.state is state
-
-
-def _why(was: State | None, state: State | None) -> str:
-    if was is State.RESERVED:
+def _why(is_in: str | None, state: State | None) -> str:
+    if is_in == State.RESERVED:
         return "it is being handled, so it stays"
-    return "there is no such message" if state is None else f"there is no such message in {state.value}"
+    if is_in is None:
+        return "there is no such message"
+    return f"it is {is_in}, not {state}" if state else f"it is {is_in}"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 TYPE_CHECKING = False  # without typing, whose import takes longer than all of this
 if TYPE_CHECKING:
+    from datetime import datetime
     from typing import Any
 
 #: What takes only a moment needs no bar.
@@ -71,13 +72,14 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable
     ]
 
 
-def moment(ms: int | None) -> str | None:
-    """Return ms since 1970 as ISO 8601 in UTC."""
-    if ms is None:
+def moment(at: int | datetime | None) -> str | None:
+    """Return a moment in UTC, or ms since 1970, as ISO 8601."""
+    if at is None:
         return None
-    from datetime import UTC, datetime, timedelta
+    if isinstance(at, int):
+        from datetime import UTC, datetime, timedelta
 
-    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=ms)
+        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

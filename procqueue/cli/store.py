@@ -15,6 +15,7 @@ from procqueue.core.errors import ConfigError, Problem
 if TYPE_CHECKING:
     from procqueue.core.settings.model import DriverSettings, Settings
     from procqueue.drivers.contract import Driver
+    from procqueue.stored.queue import Queue
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,12 @@ class Store:
         if self.queues is not None and queue not in self.queues:
             raise no_such_queue(queue, self.queues)
         return queue
+
+    def queue(self, name: str) -> Queue:
+        """Return one queue of the store. Raises Refusal."""
+        from procqueue.stored.queue import Queue
+
+        return Queue(self.checked(name), self.driver)
 
 
 @contextmanager

@@ -143,6 +143,7 @@ class Stored:
     pushed_ms: int
     due_ms: int | None
     history: tuple[bytes, ...]  # one JSON record per bad ending, oldest first (record.py)
+    ended_ms: int | None = None  # since when it is failed or parked
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,6 +79,45 @@ def dropped_for(body: bytes) -> str:
     return reason if isinstance(reason, str) else ""
 
 
+@dataclass(frozen=True, slots=True)
+class EventNotice:
+    """An event that belongs to no message, on its way to the listeners in a consumer.
+
+    `event`: its name. `key`: what makes two of them the same while neither is heard of.
+    """
+
+    event: str
+    key: str
+    queue: str
+    consumer: str = ""
+    error: str = ""
+    length: int | None = None
+    level: str = ""
+
+    @property
+    def id(self) -> str:
+        """The id under which a driver stores it; no message's notice begins so."""
+        return f"!!{self.event}:{self.key}"
+
+    def encode(self) -> bytes:
+        """Return one line of JSON."""
+        return _line(asdict(self)) + b"\n"
+
+
+def is_event(id: str) -> bool:
+    """Return whether the notice of this id is an event that belongs to no message."""
+    return id.startswith("!!")
+
+
+def read_event(body: bytes) -> EventNotice:
+    """Read what EventNotice.encode wrote; keys of a newer version are ignored. Raises ValueError."""
+    document = json.loads(body)
+    try:
+        return EventNotice(**{name: document[name] for name in EventNotice.__slots__ if name in document})
+    except TypeError as error:
+        raise ValueError(f"not an event: {error}") from error
+
+
 def read_notice(body: bytes) -> tuple[NoticeHeader, bytes]:
     """Split a notice into its header and the message's body. Raises ValueError if it is none."""
     head, _, rest = body.partition(b"\n")

@@ -160,6 +160,18 @@ class Beats:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """A part of the list of one state. `next`: what to ask for behind it, "" if this was the last.
+
+    `now_ms`: the driver's clock.
+    """
+
+    messages: tuple[Stored, ...]
+    next: str
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class TakenIn:
     """One entry of the inbox, decoded: `entry` to push, or why it goes to `failed` under that id."""
 
@@ -248,6 +260,12 @@ class Driver(Protocol):
         What `settlements` does not name goes back to the head uncharged. Idempotent.
         """
 
+    def notify(self, queue: str, id: str, body: bytes) -> bool:
+        """Leave a notice that belongs to no message, and wake a consumer; False if one of that id is owed.
+
+        `id` begins with NOTICE_MARK. Beyond MAX_NOTICES the oldest go.
+        """
+
     def raise_tickets(self, queue: str, last: int) -> None:
         """Let every ticket given from now on be larger than `last` (below 2⁵³); nothing if it would be.
 
@@ -311,6 +329,15 @@ class Driver(Protocol):
     def messages(self, queue: str, state: State, offset: int, limit: int) -> list[Stored]:
         """Return stored messages of one state, in the order in which they would leave it."""
 
+    def page(
+        self, queue: str, state: State, after: str = "", limit: int = MAX_ENTRIES, skip: int = 0
+    ) -> Page:
+        """Return up to `limit` (≤ MAX_ENTRIES) messages behind the page whose `next` is `after`.
+
+        A page holds no more than MAX_BYTES beyond its first message. `skip`: how many to leave out at the
+        head, where `after` is "". Messages that come and go between two pages shift nothing.
+        """
+
     def message(self, queue: str, id: str) -> Stored | None:
         """Return one stored message."""
 
@@ -320,8 +347,13 @@ class Driver(Protocol):
         A unique key is theirs again if it is free; they do not expire any more.
         """
 
-    def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
-        """Remove messages that are not reserved; answer the state each had (None: not stored)."""
+    def forget(
+        self, queue: str, ids: Sequence[str], state: State | None = None
+    ) -> Mapping[str, State | None]:
+        """Remove messages that are not reserved; answer the state each had (None: not stored).
+
+        With `state`, only those that stand there are removed.
+        """
 
     def clear(self, queue: str, state: State) -> int:
         """Remove up to MAX_ENTRIES messages of one state (not reserved); return how many."""

@@ -60,6 +60,7 @@ class Hosts:
         self._burials: deque[_Burial] = deque()
         self._beat_at = 0.0
         self._mine: dict[str, int] = {}  # how far our own beat had come
+        self._first: dict[str, str] = {}  # the lowest identity among the hosts of a queue
         self._alive = alive
         self._apart = apart
         self._repaired = repaired
@@ -120,12 +121,17 @@ class Hosts:
             self._watches[queue].failed()
             raise
         self._note_own(queue, self._own(beats))
+        self._first[queue] = min((one.host for one in beats.hosts), default=self._host)
         others = {one.host: one for one in beats.hosts if one.host != self._host}
         values = {host: one.value for host, one in others.items()}
         # The moment after the answer: had it taken long, we would have slept.
         for host in self._watches[queue].saw(time.monotonic(), values, beats.server):
             if not any(one.queue == queue and one.host == host for one in self._burials):
                 self._bury(driver, queue, others[host])
+
+    def is_first(self, queue: str) -> bool:
+        """Return whether this host is the one that speaks for all hosts of a queue."""
+        return not self.disowned and self._first.get(queue, self._host) == self._host
 
     def _own(self, beats: Beats) -> int:
         return next((one.value for one in beats.hosts if one.host == self._host), 0)

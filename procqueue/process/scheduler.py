@@ -34,6 +34,7 @@ from procqueue.process.comparison import Comparison
 from procqueue.process.holdup import HoldUp
 from procqueue.process.hosts import Hosts
 from procqueue.process.inbox import read_foreign
+from procqueue.process.lengths import Lengths
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
 from procqueue.process.pools import SCHEDULER
@@ -80,6 +81,7 @@ class Scheduler:
             self._show_beat, self._apart, self._repaired, self._log,
         )  # fmt: skip
         self._comparison = Comparison(self._queues, host, boards, self._repaired, self._apart, self._log)
+        self._lengths = Lengths(settings.queues, self._log)
         self._stopping = False
         self._exit = Exit.OK
         self._patient_until = float("inf")  # monotonic, once it is stopping
@@ -251,6 +253,7 @@ class Scheduler:
                 soonest = min(soonest, self._keep(driver, queue))
                 found = driver.counts(queue)
                 counts[queue] = {name: getattr(found, name) for name in found.__slots__}
+                self._lengths.saw(driver, queue, found.waiting, tells=self._hosts.is_first(queue))
                 if found.waiting:
                     oldest[queue] = (driver.oldest_ms(queue) or 0) / 1000
                 if pause := driver.paused(queue):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
@@ -208,11 +208,12 @@ def entered(message: Message) -> Iterator[None]:
 
 
 def call(message: Message, function: Callable[..., R], args: Any, kwargs: Any) -> R:
-    """Call `function` as the handler of `message`."""
+    """Call `function` as the handler of `message`, in a copy of the context."""
     token = _current.set(message)
     message._running = True
     try:
-        return function(*args, **kwargs)
+        # What it sets in context variables stays in this run; its task sees what the process has set.
+        return copy_context().run(function, *args, **kwargs)
     finally:
         message._running = False
         _current.reset(token)

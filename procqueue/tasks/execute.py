@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import CoroutineType, TracebackType
 from typing import Any
@@ -24,6 +24,7 @@ from procqueue.core.units import format_seconds
 from procqueue.tasks.call import delay_seconds
 from procqueue.tasks.context import Message, call
 from procqueue.tasks.failure import Failure
+from procqueue.tasks.middleware import surrounded
 from procqueue.tasks.runnable import Runnable
 
 FindTask = Callable[[str], Runnable | None]
@@ -68,10 +69,14 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended. `exception`: what left the handler, also where a recorded verdict stands over it."""
+    """How a run ended. `exception`: what left the handler, also where a recorded verdict stands over it.
+
+    `result`: what it returned.
+    """
 
     outcome: Outcome
     exception: BaseException | None = None
+    result: Any = field(default=None, compare=False)
 
 
 _DONE = Ended(DONE)
@@ -100,7 +105,8 @@ def prepare(reservation: Reservation, find_task: FindTask, queue: QueueSettings)
 def run(prepared: Prepared, message: Message) -> Ended:
     """Call the handler as `message`, and return how that ended. Raises nothing."""
     try:
-        result = call(message, prepared.task.function, prepared.args, prepared.kwargs)
+        function = surrounded(message, prepared.task.function)
+        result = call(message, function, prepared.args, prepared.kwargs)
     except BaseException as error:  # SystemExit, KeyboardInterrupt and GeneratorExit too: none is ours
         try:
             return _left_by(error, message, prepared)
@@ -111,7 +117,7 @@ def run(prepared: Prepared, message: Message) -> Ended:
     if type(result) is CoroutineType:
         result.close()
         return Ended(Outcome(Ending.RAISED, error="the handler returned a coroutine, which nobody would run"))
-    return _DONE
+    return _DONE if result is None else Ended(DONE, None, result)
 
 
 def run_hook(task: Runnable, failure: Failure, ticket: int) -> BaseException | None:

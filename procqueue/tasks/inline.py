@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import time
 from collections.abc import Callable
 
 from procqueue.core.errors import BadArguments, Fail, TaskError
@@ -13,9 +14,11 @@ from procqueue.core.policy import judge
 from procqueue.core.settings.model import QueueSettings
 from procqueue.drivers.sync import Ran
 from procqueue.tasks import registry
-from procqueue.tasks.execute import Ended, prepare, run, run_hook
+from procqueue.tasks.execute import Ended, Prepared, prepare, run, run_hook
 from procqueue.tasks.failure import failure_of_run
+from procqueue.tasks.listeners import is_heard
 from procqueue.tasks.options import queue_policy
+from procqueue.tasks.telling import tell_after, tell_before, tell_failure
 
 _log = logging.getLogger("procqueue")
 
@@ -24,11 +27,14 @@ def executor(queue_settings: Callable[[str], QueueSettings]) -> Callable[[Reserv
     """Return what the sync driver calls for each run; `queue_settings` answers for a queue's name."""
 
     def execute(reservation: Reservation) -> Ran:
+        began = time.monotonic()
         queue = queue_settings(reservation.queue)
         prepared = prepare(reservation, registry.find, queue)
         if isinstance(prepared, Outcome):
             ended, policy = Ended(prepared), queue_policy(queue)
         else:
+            if is_heard("before_handle"):
+                tell_before(prepared, "")
             ended, policy = run(prepared, prepared.message()), prepared.policy
         verdict = judge(ended.outcome, reservation.counters, policy, random.random())
         if verdict.is_final:
@@ -39,6 +45,9 @@ def executor(queue_settings: Callable[[str], QueueSettings]) -> Callable[[Reserv
             if error is not None:  # law D11: it changes nothing for the message
                 text = "event=hook_failed task=%s id=%s"
                 _log.error(text, failure.message.task, reservation.id, exc_info=error)
+            tell_failure(failure, reservation.ticket, time.monotonic() - began)
+        elif isinstance(prepared, Prepared):
+            tell_after(prepared, ended, verdict, "", time.monotonic() - began)
         return Ran(verdict, ended.exception or _exception(ended.outcome))
 
     return execute

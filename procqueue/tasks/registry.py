@@ -5,6 +5,8 @@ It is filled by importing the application's modules and asked by consumers, `tas
 
 from __future__ import annotations
 
+from types import FunctionType
+
 from procqueue.core.errors import TaskError
 from procqueue.tasks.runnable import Runnable
 
@@ -35,6 +37,13 @@ def register(task: Runnable) -> None:
 def find(name: str) -> Runnable | None:
     """Return the task of that name or alias, or None."""
     return _tasks.get(name)
+
+
+def origin_of(function: object) -> object:
+    """Return what stays the same when a module is imported anew: where a function stands, else it itself."""
+    if isinstance(function, FunctionType) and "<" not in function.__qualname__:
+        return function.__module__, function.__qualname__
+    return function
 
 
 def all_tasks() -> list[Runnable]:

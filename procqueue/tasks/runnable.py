@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from procqueue.core.policy import Policy
 from procqueue.core.settings.model import QueueSettings
 from procqueue.tasks.arguments import Arguments
+from procqueue.tasks.classes import Instance
 from procqueue.tasks.failure import Failure
 from procqueue.tasks.options import Options
 
@@ -24,6 +25,7 @@ class Runnable(Protocol):
     aliases: tuple[str, ...]
     options: Options
     failed_hook: Callable[[Failure], object] | None
+    instance: Instance | None
 
     @property
     def arguments(self) -> Arguments:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import datetime
 from types import FunctionType
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, ParamSpec, Protocol, TypeVar, overload
 
 from procqueue.core import wire
 from procqueue.core.errors import BadArguments, TaskError
@@ -23,6 +23,7 @@ from procqueue.core.settings.model import OnTimeout, QueueSettings
 from procqueue.tasks import registry
 from procqueue.tasks.arguments import Arguments, encode
 from procqueue.tasks.call import ANYWHERE, Call, Delay, OnDuplicate, Placed, PushedMany, Receipt, placed
+from procqueue.tasks.classes import Handles, Instance, is_reachable, why_not
 from procqueue.tasks.options import ErrorClasses, Options, RetrySeconds, read_options
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class Task(Generic[P, R]):
         queue: str = "default",
         aliases: tuple[str, ...] = (),
         options: Options | None = None,
+        instance: Instance | None = None,
     ) -> None:
         self.function = function
         self.name = name
@@ -55,7 +57,10 @@ class Task(Generic[P, R]):
         self.aliases = aliases
         self.options = options or Options()
         self._anywhere = replace(ANYWHERE, asked=self.options.asked)
+        self.instance = instance  # of a class
         self.failed_hook: Callable[[Failure], object] | None = None
+        if instance is not None and hasattr(instance.kind, "failed"):
+            self.failed_hook = instance.failed
         self._policies: dict[int, tuple[QueueSettings, Policy]] = {}
         functools.update_wrapper(self, function)
 
@@ -152,7 +157,7 @@ class Task(Generic[P, R]):
     @functools.cached_property
     def place(self) -> str:
         """Where the function stands: "module.name (file:line)"."""
-        return _place(self.function)
+        return _place(inspect.unwrap(self.function) if self.instance else self.function)
 
     @property
     def origin(self) -> tuple[str, str]:
@@ -196,6 +201,20 @@ class Using(Generic[P]):
         return await producer.apush_body(self._task.queue, self._task.encode(args, kwargs), self._placed)
 
 
+class Declare(Protocol):
+    """What task(…) returns: it makes a task of a function, or of a class."""
+
+    @overload
+    def __call__(self, function: type[Handles[P, R]], /) -> Task[P, R]: ...
+
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> Task[P, R]: ...
+
+
+@overload
+def task(function: type[Handles[P, R]], /) -> Task[P, R]: ...
+
+
 @overload
 def task(function: Callable[P, R], /) -> Task[P, R]: ...
 
@@ -219,7 +238,7 @@ def task(
     unique: bool | str | None = None,
     until: Delay | None = None,
     on_duplicate: OnDuplicate | None = None,
-) -> Callable[[Callable[P, R]], Task[P, R]]: ...
+) -> Declare: ...
 
 
 def task(
@@ -233,6 +252,9 @@ def task(
 ) -> Any:
     """Declare a function as a task: `@task`, or `@task(queue="emails", max_attempts=5)`.
 
+    A class with a method `handle` becomes one by `thumb = task(queue="images")(Thumb)`: each consumer makes
+    one instance, calls its `setup()` before it is ready, and its `teardown()` when it leaves.
+
     `name` is module.qualname unless given, `aliases` are older names whose messages it handles too.
     The other keys lie over those of the queue. Raises TaskError saying what is wrong and what to do.
     """
@@ -245,12 +267,14 @@ def task(
             read = read_options(options)
         except TaskError as error:
             raise TaskError(f"{_place(function)}: @task({error})") from None
+        instance = Instance(function) if isinstance(function, type) else None
         declared = Task(
-            function,
+            function if instance is None else instance.handler(),
             name=own,
             queue=_checked_queue(queue, function),
             aliases=tuple(_checked_name(alias, function) for alias in others),
             options=read,
+            instance=instance,
         )
         registry.register(declared)
         return declared
@@ -262,7 +286,8 @@ def _check_function(function: Any) -> None:
     if isinstance(function, Task):
         _refuse(function.function, "it is a task already: one @task is enough")
     if isinstance(function, type):
-        _refuse(function, "classes as tasks are not available in this version; decorate a function")
+        _check_class(function)
+        return
     if not isinstance(function, FunctionType):
         _refuse(function, "a task is a plain function, defined with def at the top of a module")
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
@@ -272,6 +297,19 @@ def _check_function(function: Any) -> None:
     where, _, _ = function.__qualname__.rpartition(".")
     if where and not where.endswith("<locals>"):
         _refuse(function, f"it is a method of {where}; decorate a function at the top of a module")
+
+
+def _check_class(kind: type[Any]) -> None:
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_code.co_filename == __file__:
+        frame = frame.f_back
+    # Above a class statement the class has no name yet; and afterwards its name would mean the task.
+    known = frame is None or any(value is kind for value in frame.f_locals.values())
+    if not (known or is_reachable(kind)):
+        name = kind.__name__
+        _refuse(kind, f"@task above a class would hide it; write below it: {name.lower()} = task(…)({name})")
+    if why := why_not(kind):
+        _refuse(kind, why)
 
 
 def _stable_name(function: Callable[..., Any]) -> str:

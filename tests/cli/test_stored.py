@@ -43,7 +43,7 @@ def test_messages_shows_the_error_of_the_last_run(place: Place) -> None:
     one = ran.json["messages"][0]
     assert set(one) == {
         "id", "queue", "task", "state", "attempts", "crashes", "suspects", "interrupts", "releases",
-        "pushed_at", "due_at", "error",
+        "pushed_at", "due_at", "ended_at", "error",
     }  # fmt: skip
     assert (one["task"], one["state"], one["attempts"], one["due_at"]) == ("app.bad", "failed", 1, None)
     assert one["error"] == "ValueError: this went wrong"
@@ -143,3 +143,73 @@ def test_a_closed_gate_refuses_pushes_until_it_is_opened(place: Place) -> None:
     assert place.run("queues", "emails", "--json").json["queues"]["emails"]["gate"] == "open"
     assert place.run("gate", "shut", "emails").code == 2
     assert place.run("gate", "close", "nowhere").code == 2
+
+
+@pytest.mark.usefixtures("failed")
+def test_filters_choose_what_is_retried_removed_and_listed(place: Place) -> None:
+    place.run("push", "app.welcome", "7", "--queue", "emails")
+
+    assert place.run("messages", "emails", "--task", "app.welcome", "--arg", "0=7", "--json").json | {
+        "messages": 0
+    } == {"v": 1, "messages": 0, "total": None, "next": None}
+    assert "like that" in place.run("messages", "emails", "--error", "nobody said this").out
+    dry = place.run("retry", "emails", "--error", "WENT wrong", "--limit", "2", "--dry-run", "--json").json
+    assert (dry["retried"], dry["dry_run"], place.counts()["failed"]) == (2, True, 3)
+    assert (
+        place.run("retry", "emails", "--error", "went wrong", "--limit", "2", "--json").json["retried"] == 2
+    )
+    assert place.counts() == {"failed": 1, "waiting": 3}
+    assert place.run("forget", "emails", "--older-than", "1h").code == 0
+    assert place.run("forget", "emails", "--task", "app.bad", "--json").json["removed"] == 3
+    assert place.run("clear", "emails", "--state", "waiting", "--arg", "0=8", "--yes").code == 0
+    assert place.counts() == {"waiting": 1}
+
+
+@pytest.mark.usefixtures("failed")
+def test_failures_are_counted_in_groups(place: Place) -> None:
+    ran = place.run("messages", "emails", "--group", "--json")
+
+    (group,) = ran.json["groups"]
+    assert (group["task"], group["error"], group["count"], ran.json["total"]) == (
+        "app.bad", "ValueError: this went wrong", 3, 3,
+    )  # fmt: skip
+    assert set(group) == {"task", "error", "count", "first_at", "last_at", "example"}
+    assert "this went wrong" in place.run("messages", "emails", "--group").out
+    assert "no timeout" in place.run("messages", "emails", "--group", "--state", "timeout").out
+
+
+def test_message_shows_arguments_and_every_bad_run(place: Place, failed: list[str]) -> None:
+    one = place.run("message", "emails", failed[0], "--json").json["message"]
+
+    assert (one["task"], one["args"], one["kwargs"], one["state"]) == ("app.bad", [], {}, "failed")
+    (run,) = one["history"]
+    assert set(run) == {
+        "began_at", "seconds", "consumer", "ticket", "outcome", "error", "traceback", "cause",
+    }  # fmt: skip
+    assert run["outcome"] == "raised" and "ValueError" in run["traceback"]
+    text = place.run("message", "emails", failed[0]).out
+    assert "app.bad" in text and "Traceback" in text and "attempts 1" in text
+    gone = place.run("message", "emails", "no-such-id", "--json")
+    assert gone.code == 1 and "no message" in gone.json["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "retry emial", "retry emails --state odd", "retry emails --state reserved", "retry emails --limit 0",
+        "retry emails --limit -3", "retry emails --limit 1e3", "retry emails --rate fast",
+        "retry emails --rate 0/s",
+        "retry emails --older-than -5s", "retry emails --older-than soon", "retry emails --arg user_id",
+        "retry emails --colour red", "retry emails m --task app.bad", "retry emails m --dry-run",
+        "forget emails", "forget emails --limit 5", "forget emails m --all --yes",
+        "forget emails --state reserved --all",
+        "clear emails --state waiting --task app.bad", "messages emails --group --limit 5",
+        "messages emails --limit 0",
+        "message emails", "message emial m",
+    ],
+)  # fmt: skip
+def test_what_cannot_be_meant_is_a_mistake_of_usage(place: Place, line: str) -> None:
+    ran = place.run(*line.split(), "--json")
+
+    assert ran.code == 2, ran.err
+    assert ran.json["error"]["message"] and "bug" not in ran.err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from procqueue.core.message import Charge, Counters, Reservation, State
-from procqueue.core.record import notice_id, read_notice
+from procqueue.core.record import EventNotice, is_event, notice_id, read_event, read_notice
 from procqueue.core.verdict import ACK, Kind, Settlement, Verdict
 from procqueue.drivers.contract import MAX_NOTICES, Driver
 from tests.conformance import playing
@@ -168,3 +168,40 @@ def test_d15_only_the_newest_notices_are_kept(driver: Driver) -> None:
     assert driver.counts(QUEUE).notices == MAX_NOTICES
     owed = [notice_id(m.id, m.ticket) for chunk in chunks for m in chunk][50:]
     assert [one.id for one in take(driver, who, 50)] == owed[:50]
+
+
+def test_d15_a_notice_may_belong_to_no_message(driver: Driver) -> None:
+    event = EventNotice("consumer_crashed", "c1", QUEUE, "c1", "signal KILL")
+
+    assert driver.notify(QUEUE, event.id, event.encode())
+    assert not driver.notify(QUEUE, event.id, b"{}")
+
+    push(driver, "m")
+    who = consumer(driver)
+    notice, message = take(driver, who, 9)
+    assert notice.is_notice and is_event(notice.id) and read_event(notice.body) == event
+    assert message.id == "m" and states(driver) == {"m": State.RESERVED}
+    settle(driver, who, [notice, message])
+    assert driver.counts(QUEUE).notices == 0
+    assert driver.notify(QUEUE, event.id, event.encode())
+
+
+def test_d15_events_are_bounded_too_and_the_oldest_go(driver: Driver) -> None:
+    for number in range(MAX_NOTICES + 3):
+        driver.notify(QUEUE, f"!!e:{number}", b"{}\n")
+
+    assert driver.counts(QUEUE).notices == MAX_NOTICES
+    (first,) = take(driver, consumer(driver))
+    assert first.id == "!!e:3"
+
+
+def test_d15_an_event_wakes_a_consumer_of_a_paused_queue(driver: Driver) -> None:
+    who = consumer(driver)
+    assert not take(driver, who)
+    driver.pause(QUEUE, None)
+    push(driver, "m")
+
+    driver.notify(QUEUE, "!!e:1", b"{}\n")
+
+    assert driver.wait([QUEUE], playing.DEADLINE, [])
+    assert [one.id for one in take(driver, who, 9)] == ["!!e:1"]

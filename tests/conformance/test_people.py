@@ -169,6 +169,8 @@ VERBS: dict[str, Callable[[Driver], object]] = {
     "consumers": lambda driver: driver.consumers(QUEUE, playing.HOST),
     "counts": lambda driver: driver.counts(QUEUE),
     "messages": lambda driver: driver.messages(QUEUE, State.WAITING, 0, 9),
+    "page": lambda driver: driver.page(QUEUE, State.FAILED, "1 m", 9),
+    "notify": lambda driver: driver.notify(QUEUE, "!!e:1", b"{}\n"),
     "message": lambda driver: driver.message(QUEUE, "m"),
     "retry": lambda driver: driver.retry(QUEUE, State.FAILED, ["m"]),
     "forget": lambda driver: driver.forget(QUEUE, ["m"]),

@@ -124,6 +124,8 @@ VERBS: dict[str, Verb] = {
     "take_inbox, unreadable": lambda driver, queue, _: driver.take_inbox(queue, misread),
     "retry": lambda driver, queue, _: driver.retry(queue, State.FAILED, list("abcdefghij")),
     "forget": lambda driver, queue, _: driver.forget(queue, list("abcdefghij")),
+    "forget failed": lambda driver, queue, _: driver.forget(queue, list("abcdefghij"), State.FAILED),
+    "notify": lambda driver, queue, _: driver.notify(queue, "!!e:1", b"{}\n"),
     "clear waiting": lambda driver, queue, _: driver.clear(queue, State.WAITING),
     "clear delayed": lambda driver, queue, _: driver.clear(queue, State.DELAYED),
     "clear failed": lambda driver, queue, _: driver.clear(queue, State.FAILED),

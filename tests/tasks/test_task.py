@@ -88,7 +88,7 @@ def a_generator() -> Any:
         (a_coroutine, "async handlers are not available in this version"),
         (an_async_generator, "async handlers are not available in this version"),
         (a_generator, "it is a generator"),
-        (samples.Mailer, "classes as tasks are not available in this version"),
+        (samples.Mailer, "a class needs a method handle"),
         (samples.Mailer.send, "it is a method of Mailer"),
         (samples.Mailer().send, "a task is a plain function"),
         (staticmethod(samples.plain), "a task is a plain function"),

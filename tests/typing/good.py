@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import procqueue
-from procqueue import Call, Failure, Message, Receipt, Retry, Task, current, task
+from procqueue import Call, Event, Failure, Message, Receipt, Retry, Task, current, task
 
 
 @task
@@ -45,6 +47,42 @@ def tell(failure: Failure) -> None:
     print(failure.message.id, failure.outcome, failure.exception, failure.cause)
 
 
+class Thumb:
+    def setup(self) -> None: ...
+    def handle(self, path: str, size: int = 3) -> bool:
+        return size > len(path)
+
+    def failed(self, failure: Failure) -> None: ...
+
+
+thumb = task(queue="images")(Thumb)
+small: bool = thumb("a.png", size=2)
+thumb.push("a.png", 200)
+also: Task[..., bool] = task(Thumb)
+
+
+@procqueue.on("before_handle", "failed_handle")
+def note(event: Event) -> None:
+    print(event.name, event.message and event.message.id, event.seconds)
+
+
+@procqueue.around
+def tenant(message: Message, run: Callable[[], Any]) -> Any:
+    return message.last and run()
+
+
+@procqueue.consumer_setup
+@procqueue.consumer_teardown
+def prepare() -> None: ...
+
+
+emails: procqueue.Queue = procqueue.queue("emails")
+waiting: int = emails.counts().waiting
+for one in emails.messages("failed", task="shop.welcome", older_than="7d", args={"user_id": 42}):
+    print(one.error, one.pushed_at, [run.traceback for run in one.history])
+retried: int = emails.retry(error="timed out", limit=1000, rate="50/s", dry_run=True).count
+gone = emails.forget("id-1", "id-2").missing
+
 text: str = alone(42, lang="fr")
 whole: Task[..., None] = welcome
 receipt: Receipt = alone.push(42, "fr")
@@ -69,6 +107,9 @@ async def main() -> None:
     receipt = await procqueue.using(delay=1).apush("shop.anything", 1)
     async with current().shield():
         print(receipt.id, receipt.queue, receipt.outcome == "duplicate")
+    async for one in emails.amessages("waiting"):
+        print(one.id)
+    print((await emails.aretry(task="shop.welcome")).count)
     await procqueue.aclose()
 
 

@@ -15,6 +15,20 @@ def alone(user_id: int, lang: str = "en") -> str:
 def welcome(user_id: int, *, lang: str = "en") -> None: ...
 
 
+class Thumb:
+    def handle(self, path: str, size: int = 3) -> bool:
+        return size > len(path)
+
+
+thumb = task(queue="images")(Thumb)
+thumb.push(1)  # error
+thumb.push()  # error
+thumb.using(delay=1).push("a.png", size="large")  # error
+procqueue.on("no_such_event")  # error
+procqueue.queue("emails").retry(limit="all")  # error
+procqueue.queue("emails").forget(colour="red")  # error
+
+
 alone("42")  # error
 number: int = alone(42)  # error
 alone.push()  # error

@@ -83,6 +83,8 @@ def _plain(key: str, value: Any) -> Any:
     match key:
         case "url":
             return masked(value)
+        case "length_levels":
+            return dict(value)
         case "env":
             return {name: _MASK for name, _ in value}
         case "limits":

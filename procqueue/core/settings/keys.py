@@ -13,6 +13,7 @@ from typing import Any
 from procqueue.core.settings import environment_readers as environment
 from procqueue.core.settings import program_readers as program
 from procqueue.core.settings import readers as read
+from procqueue.core.settings.length_readers import length_levels
 from procqueue.core.settings.readers import Reader
 
 
@@ -124,7 +125,7 @@ QUEUE = _keys(
     Key("driver", "a driver of [drivers.NAME]"),
     Key("max_running", "messages of this queue running at once over all hosts"),
     Key("gate_closed", "what a push into a closed gate does", read.choice("raise", "drop")),
-    Key("length_levels", "lengths that raise an event"),
+    Key("length_levels", "how many waiting messages raise an event", length_levels),
     Key("keep_failed", "how many failed messages are kept, and how long"),
     Key("keep_timeout", "how many parked messages are kept, and how long"),
     Key("max_releases", "how often a message may release itself"),

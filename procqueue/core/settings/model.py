@@ -161,6 +161,7 @@ class QueueSettings:
     restart_delay_max: float = 30.0
     unknown_task_wait: float = 600.0
     gate_closed: Literal["raise", "drop"] = "raise"
+    length_levels: tuple[tuple[str, int], ...] = (("info", 10), ("warning", 50), ("error", 500))
     concurrency: int = 1
     executor: str = "auto"  # auto | sync
     preload: str = "auto"  # auto | always | never

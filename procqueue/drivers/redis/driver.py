@@ -34,11 +34,13 @@ from procqueue.drivers.contract import (
     Gate,
     GateState,
     Lane,
+    Page,
     Pause,
     Promoted,
     TakenIn,
     Turn,
 )
+from procqueue.drivers.listing import listed
 from procqueue.drivers.redis import replies
 from procqueue.drivers.redis.connection import Link
 from procqueue.drivers.redis.scripts import KEYS, load_scripts
@@ -164,6 +166,10 @@ class RedisDriver:
             args += _settled_form(one)
         return int(self._run("reclaim", queue, args, consumer))
 
+    def notify(self, queue: str, id: str, body: bytes) -> bool:
+        """Leave a notice that belongs to no message, and wake a consumer."""
+        return bool(self._run("notify", queue, (id, body)))
+
     def raise_tickets(self, queue: str, last: int) -> None:
         """Let every ticket given from now on be larger than `last`."""
         self._run("raise_tickets", queue, (last,))
@@ -239,18 +245,17 @@ class RedisDriver:
 
     def messages(self, queue: str, state: State, offset: int, limit: int) -> list[Stored]:
         """Return stored messages of one state, in the order in which they would leave it."""
+        return listed(self, queue, state, offset, limit)
+
+    def page(
+        self, queue: str, state: State, after: str = "", limit: int = MAX_ENTRIES, skip: int = 0
+    ) -> Page:
+        """Return up to `limit` messages behind the page whose `next` is `after`."""
         owners: list[str] = []
         if state is State.RESERVED:
             owners = [self._owned_key(queue, name) for name in replies.names(self._run("consumers", queue))]
-        found: list[Stored] = []
-        while len(found) < limit:  # several calls, each bounded
-            args = (state.value, offset, min(limit - len(found), MAX_ENTRIES), MAX_BYTES)
-            looked, *rows = self._run("look", queue, args, more_keys=owners)
-            if not looked:
-                break
-            offset += looked
-            found += [replies.stored(queue, str(id, "utf-8"), state, *rest) for id, *rest in rows]
-        return found
+        args = (state.value, after, skip, min(limit, MAX_ENTRIES), MAX_BYTES)
+        return replies.page(queue, state, self._run("look", queue, args, more_keys=owners))
 
     def message(self, queue: str, id: str) -> Stored | None:
         """Return one stored message."""
@@ -266,11 +271,14 @@ class RedisDriver:
             found += [str(id, "utf-8") for id in self._run("retry", queue, (state.value, *some))]
         return found
 
-    def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
+    def forget(
+        self, queue: str, ids: Sequence[str], state: State | None = None
+    ) -> Mapping[str, State | None]:
         """Remove messages that are not reserved; answer the state each had (None: not stored)."""
         states: dict[str, State | None] = {}
-        for some in _pieces(ids, _FORGET_AT_ONCE):
-            answers = self._run("forget", queue, some)
+        walks = state in (None, State.WAITING)
+        for some in _pieces(ids, _FORGET_AT_ONCE if walks else MAX_ENTRIES):
+            answers = self._run("forget", queue, (state or "", *some))
             states |= {
                 id: answer and State(str(answer, "ascii")) for id, answer in zip(some, answers, strict=True)
             }

@@ -6,7 +6,7 @@ from typing import Any
 
 from procqueue.core.errors import Gap, UnknownSession
 from procqueue.core.message import NO_COUNTERS, Counters, Owned, Reservation, State, Stored
-from procqueue.drivers.contract import Answer, Beat, Lane, Locked, Pushed, Turn
+from procqueue.drivers.contract import Answer, Beat, Lane, Locked, Page, Pushed, Turn
 
 #: So many hex digits of the push sequence (µs, ascending) stand in front of a stored body.
 _SEQUENCE = 14
@@ -78,8 +78,22 @@ def owned(answer: list[list[Any]]) -> list[Owned]:
     return sorted(found, key=lambda one: one.ticket)
 
 
+def page(queue: str, state: State, answer: list[Any]) -> Page:
+    """Read the answer of look.lua."""
+    now_ms, behind, *rows = answer
+    found = tuple(stored(queue, str(id, "utf-8"), state, *rest) for id, *rest in rows)
+    return Page(found, str(behind, "utf-8"), now_ms)
+
+
 def stored(
-    queue: str, id: str, state: State, value: bytes, packed: bytes | None, due: bytes | None, history: bytes
+    queue: str,
+    id: str,
+    state: State,
+    value: bytes,
+    packed: bytes | None,
+    due: bytes | None,
+    history: bytes,
+    ended: bytes | None,
 ) -> Stored:
     """Read one message as look.lua and find.lua answer it."""
     return Stored(
@@ -91,6 +105,7 @@ def stored(
         pushed_ms=_pushed_ms(value),
         due_ms=int(float(due)) if due else None,
         history=tuple(history.splitlines()),
+        ended_ms=int(float(ended)) if ended else None,
     )
 
 

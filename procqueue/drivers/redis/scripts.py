@@ -32,6 +32,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "compare": ("_settle",),
         "leave": ("_settle",),
         "reclaim": ("_settle",),
+        "notify": (),
         "raise_tickets": (),
         "promote": ("_memory",),
         "pause": (),

@@ -27,12 +27,14 @@ from procqueue.drivers.contract import (
     Gate,
     GateState,
     Lane,
+    Page,
     Pause,
     Promoted,
     Pushed,
     TakenIn,
     Turn,
 )
+from procqueue.drivers.listing import listed
 from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches, traits
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
@@ -197,6 +199,15 @@ class SqliteDriver:
             self._wake.send(queue)
         return count
 
+    def notify(self, queue: str, id: str, body: bytes) -> bool:
+        """Leave a notice that belongs to no message, and wake a consumer."""
+        with self._link.writing() as db:
+            numbers = Numbers.of(db, queue)
+            left = rows.notify(db, numbers, id, body, now_ms())
+            numbers.save(db)
+        self._wake.send(queue)
+        return left
+
     def raise_tickets(self, queue: str, last: int) -> None:
         """Let every ticket given from now on be larger than `last`."""
         with self._link.reading() as db:
@@ -311,8 +322,14 @@ class SqliteDriver:
 
     def messages(self, queue: str, state: State, offset: int, limit: int) -> list[Stored]:
         """Return messages of one state, in the order in which they would leave it."""
+        return listed(self, queue, state, offset, limit)
+
+    def page(
+        self, queue: str, state: State, after: str = "", limit: int = MAX_ENTRIES, skip: int = 0
+    ) -> Page:
+        """Return up to `limit` messages behind the page whose `next` is `after`."""
         with self._link.reading() as db:
-            return people.page(db, queue, state, offset, limit)
+            return people.page(db, queue, state, after, min(limit, MAX_ENTRIES), skip, now_ms())
 
     def message(self, queue: str, id: str) -> Stored | None:
         """Return one stored message."""
@@ -329,10 +346,12 @@ class SqliteDriver:
             self._wake.send(queue)
         return found
 
-    def forget(self, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
+    def forget(
+        self, queue: str, ids: Sequence[str], state: State | None = None
+    ) -> Mapping[str, State | None]:
         """Remove messages that are not reserved; return the state each had."""
         with self._link.writing() as db:
-            return people.forget(db, queue, ids)
+            return people.forget(db, queue, ids, state)
 
     def clear(self, queue: str, state: State) -> int:
         """Remove up to MAX_ENTRIES messages of one state; return how many."""

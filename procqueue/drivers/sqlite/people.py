@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from procqueue.core.message import Counts, State, Stored
-from procqueue.drivers.contract import MAX_ENTRIES
+from procqueue.drivers.contract import MAX_BYTES, MAX_ENTRIES, Page
 from procqueue.drivers.sqlite.rows import Numbers, unpack
 
 #: One search of a partial index each.
@@ -27,7 +27,7 @@ HEAD_PUSHED = """
 SELECT pushed_ms FROM messages WHERE queue = ? AND state = 'waiting' ORDER BY rank, place LIMIT 1
 """
 
-_COLUMNS = "queue, id, state, body, counters, pushed_ms, due_ms, history"
+_COLUMNS = "queue, id, state, body, counters, pushed_ms, due_ms, history, ended_ms"
 
 #: The rows of one state in the order in which they would leave it; literal states, for the partial indexes.
 LISTS = {
@@ -37,9 +37,22 @@ LISTS = {
     State.TIMEOUT: "state = 'timeout' ORDER BY place",
     State.FAILED: "state = 'failed' ORDER BY place",
 }
+#: What orders a list: what stands here of a page's last row is where the next page goes on.
+_PLACES = {
+    State.WAITING: "rank, place",
+    State.DELAYED: "due_ms, seq",
+    State.RESERVED: "ticket",
+    State.TIMEOUT: "place",
+    State.FAILED: "place",
+}
 PAGES = {
-    state: f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND {rows} LIMIT ? OFFSET ?"
+    state: f"SELECT {_PLACES[state]}, {_COLUMNS} FROM messages WHERE queue = ? AND {rows} LIMIT ? OFFSET ?"
     for state, rows in LISTS.items()
+}
+NEXT_PAGES = {
+    state: f"SELECT {places}, {_COLUMNS} FROM messages WHERE queue = ? AND ({places}) > "
+    f"({', '.join('?' for _ in places.split(','))}) AND {LISTS[state]} LIMIT ?"
+    for state, places in _PLACES.items()
 }
 CLEARS: dict[State, str] = {
     state: f"DELETE FROM messages WHERE seq IN (SELECT seq FROM messages WHERE queue = ? AND {rows} LIMIT ?)"
@@ -67,9 +80,25 @@ def counts(db: sqlite3.Connection, queue: str) -> Counts:
     return Counts(*db.execute(COUNTS, (queue,)).fetchone())
 
 
-def page(db: sqlite3.Connection, queue: str, state: State, offset: int, limit: int) -> list[Stored]:
+def page(
+    db: sqlite3.Connection, queue: str, state: State, after: str, limit: int, skip: int, now_ms: int
+) -> Page:
     """Return a part of the list of one state."""
-    return [_stored(row) for row in db.execute(PAGES[state], (queue, limit, offset)).fetchall()]
+    places = len(_PLACES[state].split(","))
+    if after:
+        rows = db.execute(NEXT_PAGES[state], (queue, *map(int, after.split()), limit))
+    else:
+        rows = db.execute(PAGES[state], (queue, limit, skip))
+    found: list[Stored] = []
+    behind, room = after, MAX_BYTES
+    for row in rows:
+        one = _stored(row[places:])
+        room -= len(one.body) + sum(map(len, one.history))
+        if found and room < 0:
+            return Page(tuple(found), behind, now_ms)
+        found.append(one)
+        behind = " ".join(map(str, row[:places]))
+    return Page(tuple(found), behind if len(found) == limit else "", now_ms)
 
 
 def one(db: sqlite3.Connection, queue: str, id: str) -> Stored | None:
@@ -86,15 +115,17 @@ def retry(db: sqlite3.Connection, queue: str, state: State, ids: Sequence[str], 
     return found
 
 
-def forget(db: sqlite3.Connection, queue: str, ids: Sequence[str]) -> Mapping[str, State | None]:
-    """Remove messages unless they are reserved; return the state each had."""
+def forget(
+    db: sqlite3.Connection, queue: str, ids: Sequence[str], only: State | None
+) -> Mapping[str, State | None]:
+    """Remove messages (of the state `only` if given) unless reserved; return the state each had."""
     states: dict[str, State | None] = {}
     for id in ids:
         if id in states:
             continue
         row = db.execute(STATE, (queue, id)).fetchone()
         states[id] = state = State(row[0]) if row else None
-        if state not in (None, State.RESERVED):
+        if state not in (None, State.RESERVED) and only in (None, state):
             db.execute(FORGET, (queue, id))
     return states
 
@@ -105,6 +136,6 @@ def clear(db: sqlite3.Connection, queue: str, state: State) -> int:
 
 
 def _stored(row: tuple[Any, ...]) -> Stored:
-    queue, id, state, body, packed, pushed_ms, due_ms, history = row
+    queue, id, state, body, packed, pushed_ms, due_ms, history, ended_ms = row
     lines = tuple(history.splitlines()) if history else ()
-    return Stored(queue, id, State(state), body, unpack(packed), pushed_ms, due_ms, lines)
+    return Stored(queue, id, State(state), body, unpack(packed), pushed_ms, due_ms, lines, ended_ms)

@@ -66,6 +66,10 @@ OWE = """
 INSERT INTO messages (queue, id, state, place, pushed_ms, body)
 SELECT queue, ?, 'notice', ?, pushed_ms, CAST(? || body AS BLOB) FROM messages WHERE seq = ?
 """
+NOTIFY = """
+INSERT INTO messages (queue, id, state, place, pushed_ms, body) VALUES (?, ?, 'notice', ?, ?, ?)
+ON CONFLICT (queue, id) DO NOTHING
+"""
 TOO_MANY_NOTICES = """
 DELETE FROM messages WHERE seq IN (
   SELECT seq FROM messages WHERE queue = ? AND state = 'notice' AND owner IS NULL
@@ -137,6 +141,14 @@ def put_failed(db: sqlite3.Connection, numbers: Numbers, entry: Entry, now_ms: i
     """Store one message that was unreadable from the first."""
     row = (numbers.queue, entry.id, numbers.next_place(), now_ms, entry.body, record + b"\n")
     return Pushed.QUEUED if db.execute(PUT_FAILED, row).rowcount else Pushed.DUPLICATE
+
+
+def notify(db: sqlite3.Connection, numbers: Numbers, id: str, body: bytes, now_ms: int) -> bool:
+    """Leave a notice that belongs to no message; False if one of that id is there."""
+    row = (numbers.queue, id, numbers.next_place(), now_ms, body)
+    left = db.execute(NOTIFY, row).rowcount > 0
+    db.execute(TOO_MANY_NOTICES, (numbers.queue, MAX_NOTICES))
+    return left
 
 
 def reserve(

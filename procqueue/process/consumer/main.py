@@ -26,6 +26,7 @@ from procqueue.process import kernel, stacks
 from procqueue.process.application import become_what_is_asked, import_application, modules_of
 from procqueue.process.board import Board, Doing
 from procqueue.process.code import told_of_code
+from procqueue.process.consumer import ends
 from procqueue.process.consumer.burst import Burst, Stint
 from procqueue.process.consumer.intake import Intake
 from procqueue.process.consumer.lastresort import LastResort
@@ -38,6 +39,7 @@ from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
 from procqueue.process.reclaim import board_path
 from procqueue.process.spawn import let_signals_in
+from procqueue.tasks.telling import tell_of_consumer
 
 T = TypeVar("T")
 
@@ -113,6 +115,8 @@ class Consumer:
         let_signals_in()
         self._lifeline.say("loaded")
         producer.adopt(self._settings)
+        if not ends.set_up(self._queue.serves, self._lifeline, self._log):
+            return Exit.CANNOT_IMPORT
         try:
             driver = self._patiently(lambda: open_driver(self._settings.driver))
         except Newer as error:
@@ -139,6 +143,7 @@ class Consumer:
         try:
             if self._patiently(self._register) is not None:
                 self._lifeline.say("ready")
+                tell_of_consumer("consumer_started", self._queue.name, self._identity.consumer)
                 if not self._preloaded:
                     told_of_code(self._lifeline, self._settings.root, began)
                 self._work(driver, board)
@@ -265,6 +270,8 @@ class Consumer:
                 self._away = True
                 if self._ledger.queues():
                     time.sleep(0.2)
+        tell_of_consumer("consumer_left", self._queue.name, self._identity.consumer)
+        ends.tear_down(self._log)
         for left in kernel.descendants_of(os.getpid()):
             kernel.send(left, signal.SIGKILL)  # if the master is dead, nobody else would
 

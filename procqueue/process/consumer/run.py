@@ -12,12 +12,13 @@ import os
 import random
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from procqueue.core.message import NO_COUNTERS, Charge, Counters
 from procqueue.core.outcome import Outcome
 from procqueue.core.policy import Policy, if_dead, if_interrupted, if_killed, judge
-from procqueue.core.record import Record, dropped_for
+from procqueue.core.record import Record, dropped_for, is_event, read_event
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.verdict import ACK, Kind, Settlement, Verdict
 from procqueue.process.board import Board
@@ -29,8 +30,17 @@ from procqueue.tasks import registry
 from procqueue.tasks.context import deliver_timeout
 from procqueue.tasks.execute import Ended, Prepared, prepare, run, run_hook
 from procqueue.tasks.failure import Failure, failure_of_notice, failure_of_run, task_named
+from procqueue.tasks.listeners import is_heard
 from procqueue.tasks.options import queue_policy
 from procqueue.tasks.runnable import Runnable
+from procqueue.tasks.telling import (
+    is_failure_heard,
+    is_run_heard,
+    tell_after,
+    tell_before,
+    tell_failure,
+    tell_of_notice,
+)
 
 
 class Maimed(RuntimeError):
@@ -60,6 +70,7 @@ class InlineExecutor:
         self._lifeline = os.fstat(interrupts.lifeline.fileno()).st_ino
         self._verdicts: dict[Policy, tuple[int, int, int]] = {}
         self._maimed = False
+        self._began = 0.0  # what runs
         self.timed_out = False
         interrupts.catch(self._on_alarm)
 
@@ -71,18 +82,23 @@ class InlineExecutor:
         """Run one claimed reservation to its settlement."""
         if held.reservation.is_notice:
             return self._pay_notice(held)
+        self._began = time.monotonic()
         prepared = prepare(held.reservation, registry.find, self._queue(held))
         if isinstance(prepared, Outcome):
             return self._settle(held, Ended(prepared), None, queue_policy(self._queue(held)))
         policy = prepared.policy
         self._expect(held, policy)
         self._board.describe(
-            held.queue, held.slot, int(time.monotonic() * 1000), held.reservation.id, prepared.task.name
+            held.queue, held.slot, int(self._began * 1000), held.reservation.id, prepared.task.name
         )
         message = prepared.message(
             lambda: self._interrupts.stopping, lambda seconds: self._arm(held, policy, seconds)
         )
-        self._arm_alarm(policy.handle_timeout)
+        if is_heard("before_handle"):
+            self._tell_listeners(held, policy, lambda: tell_before(prepared, self._consumer))
+            self._arm(held, policy, policy.handle_timeout)
+        else:
+            self._arm_alarm(policy.handle_timeout)
         ended = run(prepared, message)
         self._disarm()
         return self._settle(held, ended, prepared, policy)
@@ -117,6 +133,11 @@ class InlineExecutor:
         if verdict.is_final:
             self._run_hook(held, ended, verdict, prepared, policy)
         self._end(held, verdict)
+        if prepared is not None and not verdict.is_final and is_run_heard():
+            took = time.monotonic() - self._began
+            self._tell_listeners(
+                held, policy, lambda: tell_after(prepared, ended, verdict, self._consumer, took)
+            )
         return Settlement(reservation.id, reservation.ticket, verdict, record)
 
     def _end(self, held: Held, verdict: Verdict) -> None:
@@ -127,10 +148,11 @@ class InlineExecutor:
     def _run_hook(
         self, held: Held, ended: Ended, verdict: Verdict, prepared: Prepared | None, policy: Policy
     ) -> None:
-        """Run on_failed here, where the exception is; if this process dies of it, it is owed (law D15)."""
+        """Run on_failed and listeners here, where the exception is; if this process dies, owe them (D15)."""
         one = held.reservation
         task = prepared.task if prepared is not None else registry.find(task_named(one.body))
-        if task is None or task.failed_hook is None:
+        hook = task is not None and task.failed_hook is not None
+        if not (hook or is_failure_heard()):
             return
         self._arm(held, policy, policy.handle_timeout)
         self._board.end(held.queue, held.slot, one.ticket, verdict.pack(), owing=True)
@@ -138,13 +160,21 @@ class InlineExecutor:
         failure = failure_of_run(
             one, ended.outcome, counters, exception=ended.exception, consumer=self._consumer
         )
-        self._call_hook(task, failure, one.ticket)
+        if task is not None and hook:
+            self._call_hook(task, failure, one.ticket)
+        if is_failure_heard():
+            took = time.monotonic() - self._began
+            self._tell_listeners(held, policy, lambda: tell_failure(failure, one.ticket, took))
 
     def _pay_notice(self, held: Held) -> Settlement:
         """Run the hook that a message's death elsewhere left behind."""
         one = held.reservation
         policy = queue_policy(self._queue(held))
         verdict = ACK
+        if is_event(one.id):
+            self._hear_event(held, policy)
+            self._end(held, verdict)
+            return Settlement(one.id, one.ticket, verdict)
         if reason := dropped_for(one.body):  # nobody listens to drops yet: it is told to the log
             self._log.info("dropped", queue=one.queue, id=one.id[1:].rpartition(":")[0], reason=reason)
             self._end(held, verdict)
@@ -162,8 +192,19 @@ class InlineExecutor:
             if task is not None and not self._call_hook_under_alarm(task, failure, one.ticket, policy):
                 tried_enough = one.counters.crashes + 1 >= policy.max_crashes
                 verdict = ACK if tried_enough else Verdict(Kind.RELEASE, Charge.CRASH)
+            if verdict == ACK and is_failure_heard():
+                self._tell_listeners(held, policy, lambda: tell_failure(failure, one.ticket, None))
         self._end(held, verdict)
         return Settlement(one.id, one.ticket, verdict)
+
+    def _hear_event(self, held: Held, policy: Policy) -> None:
+        one = held.reservation
+        try:
+            event = read_event(one.body)
+        except ValueError as error:
+            self._log.error("notice_unreadable", id=one.id, text=str(error))
+            return
+        self._tell_listeners(held, policy, lambda: tell_of_notice(event))
 
     def _call_hook_under_alarm(self, task: Runnable, failure: Failure, ticket: int, policy: Policy) -> bool:
         self._arm_alarm(policy.handle_timeout)
@@ -175,6 +216,12 @@ class InlineExecutor:
         if error is not None:
             self._log.error("on_failed_raised", task=task.name, id=failure.message.id, error=repr(error))
         return error is None
+
+    def _tell_listeners(self, held: Held, policy: Policy, tell: Callable[[], None]) -> None:
+        """Let listeners hear, with a handle_timeout of their own."""
+        self._arm(held, policy, policy.handle_timeout)
+        tell()
+        self._disarm()
 
     # timers
 

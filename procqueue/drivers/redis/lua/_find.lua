@@ -8,7 +8,8 @@ call('ZCARD', TIMEOUT)
 call('HLEN', META)
 call('HLEN', HISTORY)
 
--- Its state and value, when it is due if delayed, and its member of RANKED if it is there; nil if it is not stored.
+-- Its state and value, when it is due if delayed, since when it is there if failed or parked, its member of RANKED
+-- if it is there; nil if not stored.
 local function find(id)
   local value = not is_notice(id) and call('HGET', BODIES, id)
   if not value then
@@ -17,14 +18,15 @@ local function find(id)
   local due = call('ZSCORE', DELAYED, member(id, value))
   if due then
     return 'delayed', value, due
-  elseif call('ZSCORE', FAILED, id) then
-    return 'failed', value
-  elseif call('ZSCORE', TIMEOUT, id) then
-    return 'timeout', value
+  end
+  local failed = call('ZSCORE', FAILED, id)
+  local parked = not failed and call('ZSCORE', TIMEOUT, id)
+  if failed or parked then
+    return failed and 'failed' or 'timeout', value, false, failed or parked
   end
   local rank, _, _, place = traits(id)
   if rank and rank ~= '0' and call('ZSCORE', RANKED, place .. ':' .. id) then
-    return 'waiting', value, false, place .. ':' .. id
+    return 'waiting', value, false, false, place .. ':' .. id
   elseif call('LPOS', WAITING, id) then
     return 'waiting', value
   end

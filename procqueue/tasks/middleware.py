@@ -1,0 +1,86 @@
+"""Middleware: what the application puts around each handle, and at the two ends of each consumer.
+
+The first `@procqueue.around` is the outermost. What one raises counts as raised by the handler; one that does
+not call `run()` has handled the message itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from procqueue.core.errors import TaskError
+from procqueue.tasks.context import Message
+from procqueue.tasks.registry import origin_of
+
+Around = Callable[[Message, Callable[[], Any]], Any]
+A = TypeVar("A", bound=Around)
+End = Callable[[], object]
+E = TypeVar("E", bound=End)
+
+#: Filled, like the registry of tasks, by importing the application.
+_arounds: list[Around] = []
+_setups: list[End] = []
+_teardowns: list[End] = []
+
+
+def around(middleware: A) -> A:
+    """Have `middleware(message, run)` called in place of each handler; `run()` calls the handler."""
+    _add(_arounds, middleware)
+    return middleware
+
+
+def consumer_setup(function: E) -> E:
+    """Have `function()` called in each consumer before it is ready; what it raises ends the consumer."""
+    _add(_setups, function)
+    return function
+
+
+def consumer_teardown(function: E) -> E:
+    """Have `function()` called in each consumer that leaves, after its last message; the last one first."""
+    _add(_teardowns, function)
+    return function
+
+
+def surrounded(message: Message, handler: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the handler with all that is around it, to be called with the handler's arguments."""
+    return partial(_run, message, handler, tuple(_arounds)) if _arounds else handler
+
+
+def setups() -> list[End]:
+    """Return what is to be called in a new consumer, in order."""
+    return list(_setups)
+
+
+def teardowns() -> list[End]:
+    """Return what is to be called in a consumer that leaves, in order."""
+    return _teardowns[::-1]
+
+
+def forget(function: object) -> None:
+    """Leave `function` out from now on: for tests."""
+    lists: tuple[list[Any], ...] = (_arounds, _setups, _teardowns)
+    for known in lists:
+        known[:] = [one for one in known if one is not function]
+
+
+def _run(
+    message: Message, handler: Callable[..., Any], outer: tuple[Around, ...], *args: Any, **kwargs: Any
+) -> Any:
+    run = partial(handler, *args, **kwargs)
+    for middleware in reversed(outer):
+        run = partial(middleware, message, run)
+    return run()
+
+
+def _add(known: list[Any], function: Any) -> None:
+    if not callable(function):
+        raise TaskError(f"this is for functions, not for {function!r}")
+    # The same function declared again (a module imported anew) takes the place of the earlier one.
+    where = origin_of(function)
+    place = next((at for at, one in enumerate(known) if origin_of(one) == where), None)
+    if place is None:
+        known.append(function)
+    else:
+        known[place] = function

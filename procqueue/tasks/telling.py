@@ -1,0 +1,100 @@
+"""Which events listeners hear of: of a run that ended here, of a notice (law D15), of a consumer."""
+
+from __future__ import annotations
+
+from procqueue.core.outcome import DONE, Ending
+from procqueue.core.record import EventNotice
+from procqueue.core.verdict import Kind, Verdict
+from procqueue.tasks.context import Message
+from procqueue.tasks.execute import Ended, Prepared
+from procqueue.tasks.failure import Failure
+from procqueue.tasks.listeners import NAMES, Event, Name, is_heard, tell
+
+_FINAL: tuple[Name, ...] = ("failed_handle", "timeout_handle")
+
+
+def tell_before(prepared: Prepared, consumer: str) -> None:
+    """Tell that a handler is about to begin."""
+    message = _witness(prepared)
+    tell(Event("before_handle", message, message.task, message.queue, consumer))
+
+
+def is_run_heard() -> bool:
+    """Return whether anybody hears of runs whose message is handled, or will run again."""
+    return is_heard("after_handle", "retry_handle", "timeout_handle")
+
+
+def is_failure_heard() -> bool:
+    """Return whether anybody hears of messages that are not run again."""
+    return is_heard(*_FINAL)
+
+
+def tell_after(prepared: Prepared, ended: Ended, verdict: Verdict, consumer: str, seconds: float) -> None:
+    """Tell how a run ended whose message is handled, or will run again."""
+    ending = ended.outcome.ending
+    names: list[Name] = []
+    if ending is Ending.DONE:
+        names = ["after_handle"]
+    elif verdict.kind is Kind.RELEASE and ending in (Ending.RAISED, Ending.TIMED_OUT):
+        names = ["timeout_handle", "retry_handle"] if ending is Ending.TIMED_OUT else ["retry_handle"]
+    if not (names and is_heard(*names)):
+        return
+    message = _witness(prepared)
+    for name in names:
+        tell(
+            Event(
+                name, message, message.task, message.queue, consumer, ended.exception, ended.result, seconds,
+                error=ended.outcome.error,
+            )
+        )  # fmt: skip
+
+
+def tell_failure(failure: Failure, ticket: int, seconds: float | None) -> None:
+    """Tell that a message is not run again, wherever that was decided."""
+    if not is_failure_heard():
+        return
+    failed = failure.message
+    message = Message(
+        id=failed.id,
+        queue=failed.queue,
+        task=failed.task,
+        ticket=ticket,
+        attempt=max(1, failed.attempts),
+        last=True,
+        crashes=failed.crashes,
+        pushed_ms=int(failed.pushed_at.timestamp() * 1000),
+        verdict=DONE,
+    )
+    names: tuple[Name, ...] = _FINAL if failure.outcome is Ending.TIMED_OUT else ("failed_handle",)
+    for name in names:
+        tell(
+            Event(
+                name, message, failed.task, failed.queue, failure.consumer, failure.exception, None, seconds,
+                error=failure.error,
+            )
+        )  # fmt: skip
+
+
+def tell_of_consumer(name: Name, queue: str, consumer: str) -> None:
+    """Tell what a consumer does as a whole."""
+    if is_heard(name):
+        tell(Event(name, queue=queue, consumer=consumer))
+
+
+def tell_of_notice(notice: EventNotice) -> None:
+    """Tell what happened elsewhere, and to no message. What this version does not know is left untold."""
+    for name in NAMES:
+        if name == notice.event:
+            tell(
+                Event(
+                    name, queue=notice.queue, consumer=notice.consumer, length=notice.length,
+                    error=notice.error, level=notice.level,
+                )
+            )  # fmt: skip
+
+
+def _witness(prepared: Prepared) -> Message:
+    """Return the message as listeners see it: all is decided, and they cannot record anything."""
+    message = prepared.message()
+    message.delete()
+    return message
