@@ -96,7 +96,7 @@ VERBS: dict[str, Verb] = {
     "push, the first in a lane": lambda driver, queue, _: driver.push(
         queue, [Entry("x", b"1")], Lane("t", 1)
     ),
-    "register": lambda driver, queue, _: driver.register(queue, "another", "h"),
+    "register": lambda driver, queue, _: driver.register(queue, "another", "h", 5),
     "raise_tickets": lambda driver, queue, _: driver.raise_tickets(queue, 2**52),
     "beat": lambda driver, queue, _: driver.beat(queue, "h", "name"),
     "bury": lambda driver, queue, _: driver.bury(queue, "h", 0),

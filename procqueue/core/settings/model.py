@@ -161,6 +161,7 @@ class QueueSettings:
     restart_delay_max: float = 30.0
     unknown_task_wait: float = 600.0
     concurrency: int = 1
+    max_running: int = 0  # over all consumers and hosts
     executor: str = "auto"  # auto | sync
     preload: str = "auto"  # auto | always | never
     environment: Environment = AS_THE_MASTER

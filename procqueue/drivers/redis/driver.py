@@ -92,9 +92,9 @@ class RedisDriver:
 
     # consumers
 
-    def register(self, queue: str, consumer: str, host: str) -> None:
-        """Make `consumer` known as one of `host`."""
-        self._run("register", queue, (consumer, host))
+    def register(self, queue: str, consumer: str, host: str, max_running: int = 0) -> None:
+        """Make `consumer` known as one of `host`, and say how many messages may run at once."""
+        self._run("register", queue, (consumer, host, max_running))
 
     def turn(
         self,

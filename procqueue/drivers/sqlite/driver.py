@@ -97,10 +97,11 @@ class SqliteDriver:
 
     # consumers
 
-    def register(self, queue: str, consumer: str, host: str) -> None:
+    def register(self, queue: str, consumer: str, host: str, max_running: int = 0) -> None:
         """Make the consumer known; from now on no wake-up of its queue is lost. Raises Gone."""
         with self._link.writing() as db:
             living.register(db, queue, consumer, host)
+            switches.limit(db, queue, max_running)
         self._listen(queue)
 
     def turn(
@@ -125,8 +126,8 @@ class SqliteDriver:
             numbers = Numbers.of(db, queue)
             mine = rows.owned_rows(db, queue, consumer)
             refused = rows.settle(db, numbers, mine, settlements, now_us // 1000)
-            no_messages = notices_only or switches.paused(db, queue, now_us // 1000) is not None
-            taken = rows.reserve(db, numbers, consumer, take, max_bytes, now_us, notices_only=no_messages)
+            places = 0 if notices_only else switches.places(db, queue, take, now_us // 1000)
+            taken = rows.reserve(db, numbers, consumer, take, max_bytes, now_us, places)
             numbers.save(db)
             more = switches.is_ready(db, queue, now_us // 1000)
         if more:

@@ -136,17 +136,20 @@ def reserve(
     take: int,
     max_bytes: int,
     now_us: int,
-    *,
-    notices_only: bool = False,
+    places: int,
 ) -> list[Reservation]:
-    """Give the consumer up to `take` rows, notices first; the first however large it is."""
+    """Give the consumer up to `take` rows, notices first, and at most `places` messages.
+
+    The first is given however large it is.
+    """
     taken: list[Reservation] = []
     ticket = max(numbers.ticket + 1, now_us)
-    for select, update in ((FREE_NOTICES, TAKE_NOTICE), (WAITING, TAKE))[: 1 if notices_only else 2]:
-        if take <= len(taken):
+    for select, update, most in ((FREE_NOTICES, TAKE_NOTICE, take), (WAITING, TAKE, places)):
+        room = min(take - len(taken), most)
+        if room <= 0:
             break
         updates = []
-        for seq, id, body, counters, pushed_ms in db.execute(select, (numbers.queue, take - len(taken))):
+        for seq, id, body, counters, pushed_ms in db.execute(select, (numbers.queue, room)):
             max_bytes -= len(body)
             if taken and max_bytes < 0:
                 take = 0

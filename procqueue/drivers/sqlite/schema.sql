@@ -82,6 +82,12 @@ CREATE TABLE pauses (
   until_ms INTEGER           -- NULL: until somebody resumes it
 ) WITHOUT ROWID;
 
+-- Queues of which only so many messages may be reserved at once.
+CREATE TABLE limits (
+  queue TEXT PRIMARY KEY,
+  max_running INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- The ids of dead consumers, and of dead hosts as "host ID".
 CREATE TABLE gone (
   queue TEXT NOT NULL,

@@ -1,4 +1,4 @@
-"""The consumers' switch of a queue: since when it is paused, and until when.
+"""What keeps messages of a queue from being reserved: its pause, and how many may run at once.
 
 Every function here is called with a transaction open and leaves the commit to link.py.
 """
@@ -9,11 +9,15 @@ import sqlite3
 
 from procqueue.drivers.contract import Pause
 
-#: Is there something to take? ?1 is the queue, ?2 the time. Of a paused queue only notices are handed out.
-READY = """
+RESERVED = "SELECT count(*) FROM messages WHERE queue = ?1 AND owner IS NOT NULL AND state = 'reserved'"
+
+#: Is there something to take? ?1 is the queue, ?2 the time. Of a paused queue only notices are handed out, and
+#: so they are of one in which as many run as may.
+READY = f"""
   EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
   OR (EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
-      AND NOT EXISTS (SELECT 1 FROM pauses WHERE queue = ?1 AND (until_ms IS NULL OR until_ms > ?2)))
+      AND NOT EXISTS (SELECT 1 FROM pauses WHERE queue = ?1 AND (until_ms IS NULL OR until_ms > ?2))
+      AND NOT EXISTS (SELECT 1 FROM limits WHERE queue = ?1 AND max_running <= ({RESERVED})))
 """
 IS_READY = f"SELECT {READY}"
 
@@ -21,10 +25,30 @@ PAUSED = "SELECT since_ms, until_ms FROM pauses WHERE queue = ? AND (until_ms IS
 PAUSE = "INSERT OR REPLACE INTO pauses (queue, since_ms, until_ms) VALUES (?, ?, ?)"
 RESUME = "DELETE FROM pauses WHERE queue = ?"
 
+LIMIT = "INSERT OR REPLACE INTO limits (queue, max_running) VALUES (?, ?)"
+NO_LIMIT = "DELETE FROM limits WHERE queue = ?"
+FREE = f"SELECT max_running - ({RESERVED}) FROM limits WHERE queue = ?1"
+
 
 def is_ready(db: sqlite3.Connection, queue: str, now_ms: int) -> bool:
     """Return whether a consumer would be given something."""
     return bool(db.execute(IS_READY, (queue, now_ms)).fetchone()[0])
+
+
+def limit(db: sqlite3.Connection, queue: str, max_running: int) -> None:
+    """Let no more messages be reserved at once; 0: any number."""
+    if max_running:
+        db.execute(LIMIT, (queue, max_running))
+    else:
+        db.execute(NO_LIMIT, (queue,))
+
+
+def places(db: sqlite3.Connection, queue: str, most: int, now_ms: int) -> int:
+    """Return how many messages may be reserved now, at most `most`."""
+    if paused(db, queue, now_ms):
+        return 0
+    free = db.execute(FREE, (queue,)).fetchone()
+    return max(0, min(most, free[0])) if free else most
 
 
 def paused(db: sqlite3.Connection, queue: str, now_ms: int) -> Pause | None:

@@ -128,10 +128,10 @@ class Consumer:
         self._executor = InlineExecutor(
             self._settings, self._identity.consumer, board, self._interrupts, self._last_resort, self._log
         )
+        limits = {name: self._settings.queues[name].max_running for name in self._queue.serves}
         self._standing = Standing(
-            driver, self._identity.consumer, self._identity.host, self._queue.serves, board, self._lifeline,
-            self._log,
-        )  # fmt: skip
+            driver, self._identity.consumer, self._identity.host, limits, board, self._lifeline, self._log
+        )
         self._intake = Intake(
             driver, self._standing, self._queue.serves, board, self._ledger, self._executor.expect,
             self._last_resort.rest, self._interrupts, self._poke, self._log,

@@ -10,7 +10,7 @@ local STATE, CONSUMERS, GONE, HOSTS, BODIES, META, HISTORY, WAITING, DELAYED, FA
 local SESSIONS, USES, REMEMBERED = unpack(KEYS, 15, 17)
 local OWNED = KEYS[FIXED_KEYS + 1] -- of the consumer in question
 
-local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused')
+local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused', 'max_running')
 if known[1] and (tonumber(known[1]) or 1e9) > LAYOUT then
   return redis.error_reply('NEWER layout ' .. known[1] .. ' is stored, this procqueue knows ' .. LAYOUT)
 end
@@ -48,10 +48,26 @@ local function pause()
   return nil
 end
 
+-- What has a body and stands nowhere else is reserved (law D3).
+local noticed = tonumber(known[4] or 0) or 0 -- how many notices are owned
+local function reserved()
+  local stand = call('LLEN', WAITING) + call('ZCARD', DELAYED) + call('ZCARD', TIMEOUT) + call('ZCARD', FAILED)
+  return math.max(0, call('HLEN', BODIES) - stand - call('LLEN', NOTICES) - noticed)
+end
+
+-- How many messages may be reserved now: max_running is counted here, over all consumers and hosts.
+local LIMIT = tonumber(known[6] or 0) or 0
+local function places()
+  return pause() and 0 or LIMIT > 0 and math.max(0, LIMIT - reserved()) or math.huge
+end
+if LIMIT > 0 then
+  reserved() -- each key is of its type, or nothing is written
+end
+
 -- One marker, however often it is set: the consumer that pops it looks, and sets it again if more is there that
 -- it may be given; else those that wait would wake one another for ever.
 local function wake()
-  if call('ZCARD', WAKE) == 0 and (call('LLEN', NOTICES) > 0 or not pause() and call('LLEN', WAITING) > 0) then
+  if call('ZCARD', WAKE) == 0 and (call('LLEN', NOTICES) > 0 or call('LLEN', WAITING) > 0 and places() > 0) then
     call('ZREM', WAKE, '') -- as a first write it lets a Redis that is full take the next
     call('ZADD', WAKE, 0, '1')
   end

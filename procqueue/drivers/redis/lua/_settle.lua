@@ -2,7 +2,6 @@
 -- owner and has taken the ids out of OWNED; nothing from here on can fail.
 
 local ACK, RETURN, RELEASE, FAIL, PARK = 1, 2, 3, 4, 5 -- verdict.Kind
-local noticed = tonumber(known[4] or 0) or 0 -- how many notices are owned
 local returned = {}
 
 call('HLEN', OWNED)

@@ -80,7 +80,8 @@ end
 
 reserve(NOTICES)
 noticed = noticed + #taken
-if ARGV[4] == '0' and not pause() then
+if ARGV[4] == '0' then
+  take = math.min(take, #taken + places())
   reserve(WAITING)
 end
 if #taken > 0 then
