@@ -16,7 +16,7 @@ from procqueue.core.settings.model import Settings
 #: What the master itself reads, at the moment it needs it.
 _OF_QUEUES = frozenset({
     "processes", "scale", "surge", "grace", "start_timeout", "start_seconds", "restart_delay_max",
-    "max_memory_hard", "preload",
+    "max_memory_hard", "preload", "keep_failed", "keep_timeout",
 })  # fmt: skip
 _OF_PROGRAMS = frozenset({
     "count", "autostart", "after", "essential", "restart", "ok_exit_codes", "start_seconds",

@@ -136,7 +136,16 @@ class TakenIn:
     unreadable: str = ""
 
 
-class Driver(Protocol):
+class Upkeep(Protocol):
+    """What people and the scheduler ask of a queue beside the way of its messages."""
+
+    def trim(self, queue: str, state: State, count: int, age_ms: int) -> int:
+        """Drop messages of `state` (failed, timeout), the oldest first: those beyond `count`, and those that
+        stand there for longer than `age_ms`; 0 is no limit. At most MAX_ENTRIES; return how many.
+        """
+
+
+class Driver(Upkeep, Protocol):
     """One open connection to a store. Times are integer milliseconds, ids and queues are text."""
 
     name: str

@@ -41,6 +41,7 @@ from procqueue.process.reclaim import Death, Living, board_path, reclaim
 from procqueue.process.spawn import let_signals_in
 from procqueue.process.takeback import TakeBack
 from procqueue.process.undertaker import Undertaker
+from procqueue.process.upkeep import Upkeep
 
 #: Housekeeping comes round at least so often; a due message is promoted at its moment.
 ROUND = 1.0
@@ -79,6 +80,7 @@ class Scheduler:
             host, settings.master.name, self._queues, self._once, settings.master.host_timeout,
             self._show_beat, self._apart, self._repaired, self._log,
         )  # fmt: skip
+        self._upkeep = Upkeep(settings, lambda: not self._hosts.seconds_left(), self._log)
         self._comparison = Comparison(self._queues, host, boards, self._repaired, self._apart, self._log)
         self._stopping = False
         self._exit = Exit.OK
@@ -250,6 +252,7 @@ class Scheduler:
                 soonest = min(soonest, self._keep(driver, queue))
                 found = driver.counts(queue)
                 counts[queue] = {name: getattr(found, name) for name in found.__slots__}
+                self._upkeep.look_after(driver, queue, found)
                 if found.waiting:
                     oldest[queue] = (driver.oldest_ms(queue) or 0) / 1000
                 if pause := driver.paused(queue):

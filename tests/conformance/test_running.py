@@ -1,4 +1,4 @@
-"""max_running: so many messages of a queue are reserved at once and no more, whoever takes them (D1, D3, D8)."""
+"""max_running: so many messages of a queue are reserved at once, whoever takes them (D1, D3, D8)."""
 
 from __future__ import annotations
 

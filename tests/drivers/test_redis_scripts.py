@@ -116,6 +116,7 @@ VERBS: dict[str, Verb] = {
     "forget": lambda driver, queue, _: driver.forget(queue, list("abcdefghij")),
     "clear waiting": lambda driver, queue, _: driver.clear(queue, State.WAITING),
     "clear delayed": lambda driver, queue, _: driver.clear(queue, State.DELAYED),
+    "trim": lambda driver, queue, _: driver.trim(queue, State.FAILED, 1, 9_000),
     "clear failed": lambda driver, queue, _: driver.clear(queue, State.FAILED),
 }
 

@@ -46,7 +46,9 @@ def test_messages_run_one_after_the_other_over_two_hosts_also_under_kill_9(
         expected += [f"began {n}", f"ended {n}"]
         if n % 10 == 5:
             expected.insert(-1, f"began {n}")
-            first.wait_until(lambda n=n: any(line.startswith(f"began {n} ") for line in first.said()), "it runs")
+            first.wait_until(
+                lambda n=n: any(line.startswith(f"began {n} ") for line in first.said()), "it runs"
+            )
             (pid,) = (int(line.split()[2]) for line in first.said() if line.startswith(f"began {n} "))
             os.kill(pid, signal.SIGKILL)
     first.wait_said(f"ended {MESSAGES - 1}")

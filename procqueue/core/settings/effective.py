@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from procqueue.core.settings.environment import INDEX, UNLIMITED, LogTarget, To
 from procqueue.core.settings.keys import DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, Keys
-from procqueue.core.settings.model import QueueSettings, RetryDelays, Scale, Settings
+from procqueue.core.settings.model import Keep, QueueSettings, RetryDelays, Scale, Settings
 from procqueue.core.settings.positions import Origin
 from procqueue.core.settings.processes import ENVIRONMENT
 from procqueue.core.settings.program import Check, Health, How, ProgramSettings
@@ -107,7 +107,7 @@ def _plain_of_type(value: Any) -> Any:
             return list(value.listed)
         case RetryDelays():
             return {name: getattr(value, name) for name in ("base", "factor", "max", "jitter")}
-        case Health() | Scale():
+        case Health() | Scale() | Keep():
             return {field.name: _plain_of_type(getattr(value, field.name)) for field in fields(value)}
         case tuple():
             return [_plain_of_type(item) for item in value]

@@ -133,6 +133,14 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """How many messages that nobody will run are kept, and how long (seconds); 0: no limit."""
+
+    count: int = 100_000
+    age: float = 30 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSettings:
     """One queue, and the consumers that belong to it."""
 
@@ -160,6 +168,8 @@ class QueueSettings:
     start_seconds: float = 1.0
     restart_delay_max: float = 30.0
     unknown_task_wait: float = 600.0
+    keep_failed: Keep = Keep()
+    keep_timeout: Keep = Keep()
     concurrency: int = 1
     max_running: int = 0  # over all consumers and hosts
     executor: str = "auto"  # auto | sync

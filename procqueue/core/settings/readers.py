@@ -14,7 +14,7 @@ from typing import Any
 import tomli
 
 from procqueue.core.settings.expand import Fed
-from procqueue.core.settings.model import RetryDelays, Scale
+from procqueue.core.settings.model import Keep, RetryDelays, Scale
 from procqueue.core.settings.texts import filled_path as filled_path
 from procqueue.core.settings.texts import path as path
 from procqueue.core.settings.texts import text as text
@@ -264,6 +264,11 @@ def retry_delays(value: Any) -> RetryDelays:
     if not items:
         raise Wrong("the list is empty", 'write a duration, or a list such as [5, 30, "5m"]')
     return RetryDelays(listed=tuple(seconds(item) for item in items))
+
+
+def keep(value: Any) -> Keep:
+    """How many messages that nobody will run are kept, and how long; what is left out has its default."""
+    return Keep(**table(count=count_or_off, age=duration)(value))
 
 
 def _growing_delays(value: dict[str, Any]) -> RetryDelays:

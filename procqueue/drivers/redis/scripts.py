@@ -51,6 +51,7 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "forget": ("_find",),
         "retry": (),
         "clear": (),
+        "trim": (),
     }
 )
 

@@ -33,6 +33,7 @@ from procqueue.drivers.contract import (
 from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
+from procqueue.drivers.sqlite.upkeep import Upkeep
 from procqueue.drivers.sqlite.wake import Wake
 
 #: How long the ids of dead consumers are remembered, and how often the older ones are forgotten.
@@ -47,7 +48,7 @@ SELECT id, ticket, counters FROM messages WHERE queue = ? AND owner = ? ORDER BY
 """
 
 
-class SqliteDriver:
+class SqliteDriver(Upkeep):
     """A store in the file `path`, for the processes of one host; implements contract.Driver.
 
     `synchronous`: "full" loses nothing at a power cut, "normal" only the last commits. `mode`: of the files;

@@ -10,7 +10,7 @@ import pytest
 from procqueue.core.settings.decode import Facts
 from procqueue.core.settings.environment import INDEX, UNLIMITED, Environment, Limit, LogTarget, To
 from procqueue.core.settings.keys import QUEUE
-from procqueue.core.settings.model import OnTimeout, QueueSettings, RetryDelays, Scale
+from procqueue.core.settings.model import Keep, OnTimeout, QueueSettings, RetryDelays, Scale
 from procqueue.core.settings.processes import ENVIRONMENT
 from tests.core.settings.reading import APP, only_problem, problems, settings
 
@@ -189,6 +189,7 @@ def test_each_key_is_read_into_its_field(line: str, key: str, value: Any) -> Non
         ("limits = {as = 1000}", "less than 1 MiB"),
         ("limits = {cpu = 0.5}", "whole seconds"),
         ('limits = {core = "off"}', "is not a limit"),
+        ("keep_failed = 5", "must be a table"),
         ("max_running = -1", "whole number from 0"),
         ("max_running = 1.5", "whole number from 0"),
         ('max_running = "one"', "whole number from 0"),
@@ -217,8 +218,6 @@ def test_an_impossible_value_is_told_at_its_key_and_line(line: str, text: str) -
         'driver = "other"',
         'gate_closed = "raise"',
         "length_levels = {info = 10}",
-        'keep_failed = {count = 1, age = "30d"}',
-        'keep_timeout = {count = 1, age = "30d"}',
         "max_releases = 0",
     ],
 )
@@ -227,6 +226,12 @@ def test_what_a_later_version_brings_is_known_and_refused(line: str) -> None:
 
     assert "is not available in this version" in problem.text
     assert problem.hint
+
+
+def test_what_is_left_out_of_a_retention_has_its_default() -> None:
+    read = queue('keep_failed = {count = 5}\nkeep_timeout = {age = "off"}')
+
+    assert (read.keep_failed, read.keep_timeout) == (Keep(count=5), Keep(age=0.0))
 
 
 def test_a_mistake_inside_a_table_of_delays_is_told_at_that_very_key() -> None:
