@@ -136,8 +136,36 @@ class TakenIn:
     unreadable: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """How far a cron has come: its last tick (ms since 1970), by which schedule, and what it pushed last."""
+
+    ms: int
+    schedule: str
+    id: str = ""  # "": nothing yet
+
+
+class Ticked(StrEnum):
+    """What became of a tick."""
+
+    DONE = "done"  # pushed; or noted, where there was nothing to push
+    KNOWN = "known"  # somebody has taken it, or a later one
+    SKIPPED = "skipped"  # the message that the cron pushed last is still to be handled
+    DUPLICATE = "duplicate"  # a message of that id exists
+
+
 class Upkeep(Protocol):
     """What people and the scheduler ask of a queue beside the way of its messages."""
+
+    def push_tick(self, queue: str, cron: str, tick: Tick, body: bytes | None, *, alone: bool) -> Ticked:
+        """Store `body` as the message `tick.id` if the tick is newer than the last of that cron, and note it.
+
+        None only notes it. `alone`: not while what the cron pushed last is waiting, delayed or reserved.
+        Raises Full.
+        """
+
+    def ticks(self, queue: str) -> dict[str, Tick]:
+        """Return how far each cron has come."""
 
     def trim(self, queue: str, state: State, count: int, age_ms: int) -> int:
         """Drop messages of `state` (failed, timeout), the oldest first: those beyond `count`, and those that

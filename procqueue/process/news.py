@@ -45,6 +45,7 @@ class News:
     oldest: dict[str, float] = field(default_factory=dict)  # for how long (s) the head of a queue waits
     # Queues that are paused everywhere: since and until when (None: until resumed), seconds since 1970.
     paused: dict[str, tuple[float, float | None]] = field(default_factory=dict)
+    crons: dict[str, float] = field(default_factory=dict)  # when each ticks next, seconds since 1970
     problems: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since)
     notes: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since): no problems
     last_exits: dict[str, LastExit] = field(default_factory=dict)

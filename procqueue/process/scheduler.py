@@ -259,7 +259,11 @@ class Scheduler:
                     until = None if pause.until_ms is None else pause.until_ms / 1000
                     paused[queue] = (pause.since_ms / 1000, until)
             self._beat(driver)
-        self._lifeline.say("counts", counts=counts, paused=paused, oldest=oldest, at=time.time())
+        soonest = min(soonest, self._upkeep.crontab.seconds_left())
+        self._lifeline.say(
+            "counts", counts=counts, paused=paused, oldest=oldest, at=time.time(),
+            crons=self._upkeep.crontab.next_ticks(),
+        )  # fmt: skip
         self._look_for_complaints(driver)
         if not self._ready:
             self._ready = True

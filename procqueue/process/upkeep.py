@@ -1,4 +1,4 @@
-"""What the scheduler does for a queue in each round beside promoting: it drops what has had its time."""
+"""What the scheduler does for a queue in each round beside promoting: crons, and what has had its time."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable
 from procqueue.core.message import Counts, State
 from procqueue.core.settings.model import Keep, Settings
 from procqueue.drivers.contract import MAX_ENTRIES, Driver
+from procqueue.process.crontab import Crontab
 from procqueue.process.log import Log
 
 
@@ -17,10 +18,12 @@ class Upkeep:
         self._settings = settings
         self._hurried = hurried
         self._log = log
+        self.crontab = Crontab(settings.crons, log)
 
     def look_after(self, driver: Driver, queue: str, counts: Counts) -> None:
         """Do what is due for one queue, of which so many messages stand where."""
         settings = self._settings.queues[queue]
+        self.crontab.push_due(driver, queue)
         if counts.failed:
             self._trim(driver, queue, State.FAILED, settings.keep_failed)
         if counts.timeout:

@@ -11,7 +11,7 @@ import pytest
 from procqueue.core.errors import DriverError, Newer
 from procqueue.core.message import Charge, Counters, State
 from procqueue.core.verdict import ACK, UNTOUCHED, Kind, Settlement, Verdict
-from procqueue.drivers.contract import LAYOUT, MAX_HISTORY, MAX_NOTICES, Entry, Lane, TakenIn
+from procqueue.drivers.contract import LAYOUT, MAX_HISTORY, MAX_NOTICES, Entry, Lane, TakenIn, Tick
 from procqueue.drivers.redis import RedisDriver
 from procqueue.drivers.redis.scripts import KEYS, load_scripts
 from tests.drivers.redis_support import dump, key, opened, push, queue_name, raw, settled, sweep
@@ -53,6 +53,7 @@ def furnish(driver: RedisDriver, client: Any, queue: str) -> list[Settlement]:
     driver.push(queue, [Entry(id, b"{}", remember_ms=9_000) for id in "ijk"], Lane("s", 1))
     driver.forget(queue, ["k"])
     client.rpush(key(queue, "inbox"), b"document")
+    driver.push_tick(queue, "c", Tick(1_000, "s", "c@1"), None, alone=True)
     first = driver.turn(queue, CONSUMER, [], 4)
     endings = [
         Settlement(first.taken[0].id, first.taken[0].ticket, FAILED, b'{"n":1}', b'{"hook":1}'),
@@ -116,6 +117,9 @@ VERBS: dict[str, Verb] = {
     "forget": lambda driver, queue, _: driver.forget(queue, list("abcdefghij")),
     "clear waiting": lambda driver, queue, _: driver.clear(queue, State.WAITING),
     "clear delayed": lambda driver, queue, _: driver.clear(queue, State.DELAYED),
+    "push_tick": lambda driver, queue, _: driver.push_tick(
+        queue, "c", Tick(2_000, "s", "c@2"), b"{}", alone=True
+    ),
     "trim": lambda driver, queue, _: driver.trim(queue, State.FAILED, 1, 9_000),
     "clear failed": lambda driver, queue, _: driver.clear(queue, State.FAILED),
 }

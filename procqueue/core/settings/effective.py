@@ -10,7 +10,7 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from procqueue.core.settings.environment import INDEX, UNLIMITED, LogTarget, To
-from procqueue.core.settings.keys import DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, Keys
+from procqueue.core.settings.keys import CRON, DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, Keys
 from procqueue.core.settings.model import Keep, QueueSettings, RetryDelays, Scale, Settings
 from procqueue.core.settings.positions import Origin
 from procqueue.core.settings.processes import ENVIRONMENT
@@ -54,6 +54,8 @@ def effective(settings: Settings) -> list[Effective]:
         found += _of_table(f"queues.{queue.name}", QUEUE, queue, queue.origins)
     for program in settings.programs.values():
         found += _of_table(f"processes.{program.name}", PROGRAM, program, program.origins)
+    for cron in settings.crons.values():
+        found += _of_table(f"cron.{cron.name}", CRON, cron, cron.origins)
     for group, members in settings.groups.items():
         origin = settings.origins.get(f"groups.{group}")
         found.append(Effective("groups", group, list(members), _origin(origin, "groups")))

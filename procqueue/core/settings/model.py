@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from procqueue.core.errors import Problem
 from procqueue.core.settings.environment import (
@@ -203,6 +203,27 @@ class QueueSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CronSettings:
+    """What is pushed at times of the clock, once for each tick over all hosts."""
+
+    name: str
+    task: str
+    schedule: str
+    queue: str = "default"  # neither master nor scheduler knows the task's own: they never import it
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    timezone: str = "UTC"
+    catch_up: Literal["none", "last", "all"] = "last"
+    overlap: Literal["skip", "allow"] = "skip"
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+
+    def place(self, key: str) -> tuple[str, int]:
+        """The file and line of a key, of any of its keys if that one is not written."""
+        origin = self.origins.get(key) or next(iter(self.origins.values()), None)
+        return (origin.file, origin.line) if origin else ("", 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration of one application on this host."""
 
@@ -216,6 +237,7 @@ class Settings:
     programs: dict[str, ProgramSettings]
     groups: dict[str, tuple[str, ...]]  # of queues and programs
     reload: ReloadSettings
+    crons: dict[str, CronSettings] = field(default_factory=dict)
     logging: LoggingSettings = LoggingSettings()
     hooks: HookSettings = HookSettings()
     files: tuple[str, ...] = field(default=(), compare=False)  # all files read, the main file first

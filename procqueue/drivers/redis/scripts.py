@@ -52,6 +52,8 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "retry": (),
         "clear": (),
         "trim": (),
+        "push_tick": ("_store",),
+        "ticks": (),
     }
 )
 
@@ -74,6 +76,7 @@ KEYS = (
     "sessions",
     "uses",
     "remembered",
+    "crons",
 )
 
 #: What the scripts know of the contract, by the names that they use.

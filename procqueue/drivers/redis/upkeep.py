@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from procqueue.core.message import State
-from procqueue.drivers.contract import MAX_ENTRIES
+from procqueue.drivers.contract import MAX_ENTRIES, Tick, Ticked
+
+#: What push_tick.lua answers.
+_TICKED = (Ticked.KNOWN, Ticked.DONE, Ticked.SKIPPED, Ticked.DUPLICATE)
 
 
 class Upkeep(Protocol):
@@ -23,8 +26,24 @@ class Upkeep(Protocol):
         pushing: bool = False,
     ) -> Any: ...
 
+    def push_tick(self, queue: str, cron: str, tick: Tick, body: bytes | None, *, alone: bool) -> Ticked:
+        """Store the message of a tick that is newer than the last of that cron, and note the tick."""
+        message = () if body is None else (tick.id, body)
+        args = (cron, tick.ms, tick.schedule, int(alone), *message)
+        return _TICKED[self._run("push_tick", queue, args, pushing=body is not None)]
+
+    def ticks(self, queue: str) -> dict[str, Tick]:
+        """Return how far each cron has come."""
+        found = iter(self._run("ticks", queue))
+        return {str(name, "utf-8"): _tick(value) for name, value in zip(found, found, strict=True)}
+
     def trim(self, queue: str, state: State, count: int, age_ms: int) -> int:
         """Drop the oldest of `state` beyond `count`, and those older than `age_ms`; return how many."""
         if state not in (State.FAILED, State.TIMEOUT):
             raise ValueError(f"only failed and timeout are kept for a time, not {state.value!r}")
         return int(self._run("trim", queue, (state.value, count, age_ms, MAX_ENTRIES)))
+
+
+def _tick(value: bytes) -> Tick:
+    ms, id, schedule = str(value, "utf-8").split(" ", 2)
+    return Tick(int(ms), schedule, id if id != "-" else "")

@@ -88,6 +88,16 @@ CREATE TABLE limits (
   max_running INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- How far each cron has come: its last tick, by which schedule, and the id of what it pushed last ("": nothing).
+CREATE TABLE crons (
+  queue TEXT NOT NULL,
+  cron TEXT NOT NULL,
+  tick_ms INTEGER NOT NULL,
+  schedule TEXT NOT NULL,
+  id TEXT NOT NULL,
+  PRIMARY KEY (queue, cron)
+) WITHOUT ROWID;
+
 -- The ids of dead consumers, and of dead hosts as "host ID".
 CREATE TABLE gone (
   queue TEXT NOT NULL,

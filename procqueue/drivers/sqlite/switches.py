@@ -11,8 +11,8 @@ from procqueue.drivers.contract import Pause
 
 RESERVED = "SELECT count(*) FROM messages WHERE queue = ?1 AND owner IS NOT NULL AND state = 'reserved'"
 
-#: Is there something to take? ?1 is the queue, ?2 the time. Of a paused queue only notices are handed out, and
-#: so they are of one in which as many run as may.
+#: Is there something to take? ?1 is the queue, ?2 the time. Of a paused queue only notices are handed out,
+#: and so they are of one in which as many run as may.
 READY = f"""
   EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
   OR (EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from procqueue.core.message import State
-from procqueue.drivers.contract import MAX_ENTRIES
+from procqueue.drivers.contract import MAX_ENTRIES, Entry, Pushed, Tick, Ticked
+from procqueue.drivers.sqlite import rows
 from procqueue.drivers.sqlite.link import Link, now_ms
+from procqueue.drivers.sqlite.rows import Numbers
 from procqueue.drivers.sqlite.wake import Wake
 
 #: Literal states, for the partial indexes. Places grow with time: the oldest are the foremost.
@@ -26,11 +28,43 @@ DELETE FROM messages WHERE seq IN (
 }
 
 
+_TICKS = "SELECT cron, tick_ms, schedule, id FROM crons WHERE queue = ?"
+_LAST_TICK = "SELECT tick_ms, id FROM crons WHERE queue = ? AND cron = ?"
+_NOTE_TICK = "INSERT OR REPLACE INTO crons (queue, cron, tick_ms, schedule, id) VALUES (?, ?, ?, ?, ?)"
+_IS_LIVE = "SELECT 1 FROM messages WHERE queue = ? AND id = ? AND state NOT IN ('failed', 'timeout')"
+
+
 class Upkeep:
     """A part of SqliteDriver: its verbs are transactions like all others."""
 
     _link: Link
     _wake: Wake
+
+    def push_tick(self, queue: str, cron: str, tick: Tick, body: bytes | None, *, alone: bool) -> Ticked:
+        """Store the message of a tick that is newer than the last of that cron, and note the tick."""
+        now = now_ms()
+        with self._link.writing(growing=True) as db:
+            last, former = db.execute(_LAST_TICK, (queue, cron)).fetchone() or (None, "")
+            if last is not None and last >= tick.ms:
+                return Ticked.KNOWN
+            ticked = Ticked.DONE
+            if body is not None and alone and db.execute(_IS_LIVE, (queue, former)).fetchone():
+                ticked = Ticked.SKIPPED
+            elif body is not None:
+                numbers = Numbers.of(db, queue)
+                if rows.put(db, numbers, Entry(tick.id, body), now) is Pushed.QUEUED:
+                    former = tick.id
+                else:
+                    ticked = Ticked.DUPLICATE
+                numbers.save(db)
+            db.execute(_NOTE_TICK, (queue, cron, tick.ms, tick.schedule, former))
+        self._wake.send(queue)
+        return ticked
+
+    def ticks(self, queue: str) -> dict[str, Tick]:
+        """Return how far each cron has come."""
+        with self._link.reading() as db:
+            return {cron: Tick(*rest) for cron, *rest in db.execute(_TICKS, (queue,))}
 
     def trim(self, queue: str, state: State, count: int, age_ms: int) -> int:
         """Drop the oldest of `state` beyond `count`, and those older than `age_ms`; return how many."""
