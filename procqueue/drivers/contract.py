@@ -167,6 +167,17 @@ class Upkeep(Protocol):
     def ticks(self, queue: str) -> dict[str, Tick]:
         """Return how far each cron has come."""
 
+    def cancel(self, queue: str, headers: Mapping[str, bytes]) -> Mapping[str, State | None]:
+        """Let messages be handled no more; answer the state each had (None: not stored).
+
+        What waits or is delayed is removed. What is reserved is marked: whatever its verdict, it is gone with
+        its settlement, on whatever host and by whomever that is made. Both leave a notice with the header
+        given for that id (D15), but for what ended as done. What failed or is parked stays.
+        """
+
+    def cancelling(self, queue: str) -> frozenset[str]:
+        """Return the reserved messages that are marked."""
+
     def trim(self, queue: str, state: State, count: int, age_ms: int) -> int:
         """Drop messages of `state` (failed, timeout), the oldest first: those beyond `count`, and those that
         stand there for longer than `age_ms`; 0 is no limit. At most MAX_ENTRIES; return how many.

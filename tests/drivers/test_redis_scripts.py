@@ -63,6 +63,7 @@ def furnish(driver: RedisDriver, client: Any, queue: str) -> list[Settlement]:
     ]
     driver.turn(queue, CONSUMER, endings, 0)
     second = driver.turn(queue, CONSUMER, [], 8)
+    driver.cancel(queue, {second.taken[4].id: b"{}"})
     *held, last = second.taken
     driver.turn(queue, CONSUMER, [Settlement(last.id, last.ticket, FAILED, b'{"n":3}', b'{"hook":3}')], 0)
     verdicts = [
@@ -120,6 +121,7 @@ VERBS: dict[str, Verb] = {
     "push_tick": lambda driver, queue, _: driver.push_tick(
         queue, "c", Tick(2_000, "s", "c@2"), b"{}", alone=True
     ),
+    "cancel": lambda driver, queue, _: driver.cancel(queue, dict.fromkeys("abcdefghij", b"{}")),
     "trim": lambda driver, queue, _: driver.trim(queue, State.FAILED, 1, 9_000),
     "clear failed": lambda driver, queue, _: driver.clear(queue, State.FAILED),
 }

@@ -54,6 +54,8 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "trim": (),
         "push_tick": ("_store",),
         "ticks": (),
+        "cancel": ("_settle", "_find"),
+        "cancelling": (),
     }
 )
 
@@ -77,6 +79,7 @@ KEYS = (
     "uses",
     "remembered",
     "crons",
+    "cancelled",
 )
 
 #: What the scripts know of the contract, by the names that they use.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from procqueue.core.message import State
 from procqueue.drivers.contract import MAX_ENTRIES, Tick, Ticked
+
+#: So many messages are cancelled in one step.
+_AT_ONCE = 10
 
 #: What push_tick.lua answers.
 _TICKED = (Ticked.KNOWN, Ticked.DONE, Ticked.SKIPPED, Ticked.DUPLICATE)
@@ -36,6 +39,24 @@ class Upkeep(Protocol):
         """Return how far each cron has come."""
         found = iter(self._run("ticks", queue))
         return {str(name, "utf-8"): _tick(value) for name, value in zip(found, found, strict=True)}
+
+    def cancel(self, queue: str, headers: Mapping[str, bytes]) -> Mapping[str, State | None]:
+        """Remove what waits or is delayed, mark what is reserved; answer the state each had."""
+        states: dict[str, State | None] = {}
+        todo = list(headers.items())
+        for start in range(0, len(todo), _AT_ONCE):  # it walks the waiting ids for each
+            some = todo[start : start + _AT_ONCE]
+            args = [part for one in some for part in one]
+            answers = self._run("cancel", queue, args)
+            states |= {
+                id: answer and State(str(answer, "ascii"))
+                for (id, _), answer in zip(some, answers, strict=True)
+            }
+        return states
+
+    def cancelling(self, queue: str) -> frozenset[str]:
+        """Return the reserved messages that were cancelled."""
+        return frozenset(str(id, "utf-8") for id in self._run("cancelling", queue))
 
     def trim(self, queue: str, state: State, count: int, age_ms: int) -> int:
         """Drop the oldest of `state` beyond `count`, and those older than `age_ms`; return how many."""

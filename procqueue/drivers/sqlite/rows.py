@@ -69,6 +69,11 @@ DELETE FROM messages WHERE seq IN (
 """
 
 
+CANCELLED = "SELECT id, header FROM cancelled WHERE queue = ?"
+CANCEL = "INSERT OR REPLACE INTO cancelled (queue, id, header) VALUES (?, ?, ?)"
+CANCEL_ENDED = "DELETE FROM cancelled WHERE queue = ? AND id = ?"
+
+
 @dataclass(slots=True)
 class Numbers:
     """The two counters of a queue: places order the messages, tickets name the reservations."""
@@ -173,12 +178,15 @@ def settle(
     refused = []
     done = []
     owes = False
+    marks = cancelled(db, numbers.queue)
     for settlement in settlements:
         row = owned.get(settlement.ticket)
         if row is None or row.id != settlement.id:
             refused.append(settlement.ticket)
             continue
         del owned[settlement.ticket]
+        if row.id in marks:
+            settlement = _as_cancelled(db, numbers.queue, settlement, marks[row.id])  # noqa: PLW2901
         verdict = settlement.verdict
         if settlement.owes and not row.is_notice:
             owes = True
@@ -195,11 +203,37 @@ def settle(
 
 
 def put_back(db: sqlite3.Connection, numbers: Numbers, rows: Sequence[OwnedRow]) -> int:
-    """Return rows to the places they had, uncharged; return how many."""
-    db.executemany(PUT_BACK, [(row.seq,) for row in rows])
+    """Return rows to the places they had, uncharged; what was cancelled goes. Return how many."""
+    marks = cancelled(db, numbers.queue)
+    for row in rows:
+        if row.id in marks:
+            db.execute(CANCEL_ENDED, (numbers.queue, row.id))
+            remove_cancelled(db, numbers, row.seq, row.id, marks[row.id])
+    numbers.save(db)
+    db.executemany(PUT_BACK, [(row.seq,) for row in rows if row.id not in marks])
     if any(row.is_notice for row in rows):
         db.execute(TOO_MANY_NOTICES, (numbers.queue, MAX_NOTICES))
     return len(rows)
+
+
+def cancelled(db: sqlite3.Connection, queue: str) -> dict[str, bytes]:
+    """Return the reserved messages that are to go, each with the header of its notice."""
+    return dict(db.execute(CANCELLED, (queue,)).fetchall())
+
+
+def remove_cancelled(db: sqlite3.Connection, numbers: Numbers, seq: int, id: str, header: bytes) -> None:
+    """Remove a message that nobody runs, and leave its notice."""
+    place = numbers.next_place()
+    db.execute(OWE, (notice_id(id, place), place, header + b"\n", seq))
+    db.execute(DELETE, (seq,))
+    db.execute(TOO_MANY_NOTICES, (numbers.queue, MAX_NOTICES))
+
+
+def _as_cancelled(db: sqlite3.Connection, queue: str, settlement: Settlement, header: bytes) -> Settlement:
+    db.execute(CANCEL_ENDED, (queue, settlement.id))
+    if settlement.verdict.kind is Kind.ACK:
+        return settlement  # it was done before it heard of it
+    return Settlement(settlement.id, settlement.ticket, Verdict(Kind.ACK), owes=header)
 
 
 def _carry_out(

@@ -88,6 +88,14 @@ CREATE TABLE limits (
   max_running INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- Reserved messages that go when they are settled, whatever the verdict, with the header of the notice they leave.
+CREATE TABLE cancelled (
+  queue TEXT NOT NULL,
+  id TEXT NOT NULL,
+  header BLOB NOT NULL,
+  PRIMARY KEY (queue, id)
+) WITHOUT ROWID;
+
 -- How far each cron has come: its last tick, by which schedule, and the id of what it pushed last ("": nothing).
 CREATE TABLE crons (
   queue TEXT NOT NULL,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from procqueue.core.message import State
 from procqueue.drivers.contract import MAX_ENTRIES, Entry, Pushed, Tick, Ticked
 from procqueue.drivers.sqlite import rows
@@ -31,6 +33,7 @@ DELETE FROM messages WHERE seq IN (
 _TICKS = "SELECT cron, tick_ms, schedule, id FROM crons WHERE queue = ?"
 _LAST_TICK = "SELECT tick_ms, id FROM crons WHERE queue = ? AND cron = ?"
 _NOTE_TICK = "INSERT OR REPLACE INTO crons (queue, cron, tick_ms, schedule, id) VALUES (?, ?, ?, ?, ?)"
+_STANDS = "SELECT seq, state FROM messages WHERE queue = ? AND id = ? AND state <> 'notice'"
 _IS_LIVE = "SELECT 1 FROM messages WHERE queue = ? AND id = ? AND state NOT IN ('failed', 'timeout')"
 
 
@@ -65,6 +68,27 @@ class Upkeep:
         """Return how far each cron has come."""
         with self._link.reading() as db:
             return {cron: Tick(*rest) for cron, *rest in db.execute(_TICKS, (queue,))}
+
+    def cancel(self, queue: str, headers: Mapping[str, bytes]) -> Mapping[str, State | None]:
+        """Remove what waits or is delayed, mark what is reserved; answer the state each had."""
+        states: dict[str, State | None] = {}
+        with self._link.writing() as db:
+            numbers = Numbers.of(db, queue)
+            for id, header in headers.items():
+                seq, state = db.execute(_STANDS, (queue, id)).fetchone() or (0, None)
+                states[id] = State(state) if state else None
+                if state in (State.WAITING, State.DELAYED):
+                    rows.remove_cancelled(db, numbers, seq, id, header)
+                elif state == State.RESERVED:
+                    db.execute(rows.CANCEL, (queue, id, header))
+            numbers.save(db)
+        self._wake.send(queue)
+        return states
+
+    def cancelling(self, queue: str) -> frozenset[str]:
+        """Return the reserved messages that were cancelled."""
+        with self._link.reading() as db:
+            return frozenset(rows.cancelled(db, queue))
 
     def trim(self, queue: str, state: State, count: int, age_ms: int) -> int:
         """Drop the oldest of `state` beyond `count`, and those older than `age_ms`; return how many."""

@@ -7,7 +7,7 @@
 local call = redis.call
 local STATE, CONSUMERS, GONE, HOSTS, BODIES, META, HISTORY, WAITING, DELAYED, FAILED, TIMEOUT, NOTICES, WAKE, INBOX =
   unpack(KEYS, 1, 14)
-local SESSIONS, USES, REMEMBERED, CRONS = unpack(KEYS, 15, 18)
+local SESSIONS, USES, REMEMBERED, CRONS, CANCELLED = unpack(KEYS, 15, 19)
 local OWNED = KEYS[FIXED_KEYS + 1] -- of the consumer in question
 
 local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused', 'max_running')

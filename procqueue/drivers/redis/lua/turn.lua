@@ -42,6 +42,9 @@ if #accepted > 0 then
   end
   if #done > 0 then
     drop(done)
+    if cancelled > 0 then
+      call('HDEL', CANCELLED, unpack(done))
+    end
   end
   for _, place in ipairs(others) do
     settle(unpack(ARGV, place, place + 6))
