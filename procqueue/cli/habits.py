@@ -48,7 +48,6 @@ ELSEWHERE = {
 LATER_VERBS = {
     "gate": "let the producers stop",
     "drain": "procqueue work QUEUE --burst empties a queue",
-    "cancel": "procqueue forget QUEUE ID removes a message that does not run yet",
     "message": "procqueue messages QUEUE lists them",
     "web": "procqueue status --json is what a page would show",
     "doctor": "procqueue check --connect --import", "backup": "copy the store with its own tools",

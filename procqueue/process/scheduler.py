@@ -30,6 +30,7 @@ from procqueue.drivers.contract import MAX_ENTRIES, Complains, Driver
 from procqueue.drivers.opening import open_driver
 from procqueue.process import kernel, stacks
 from procqueue.process.board import Board
+from procqueue.process.cancels import Cancels
 from procqueue.process.comparison import Comparison
 from procqueue.process.holdup import HoldUp
 from procqueue.process.hosts import Hosts
@@ -80,7 +81,8 @@ class Scheduler:
             host, settings.master.name, self._queues, self._once, settings.master.host_timeout,
             self._show_beat, self._apart, self._repaired, self._log,
         )  # fmt: skip
-        self._upkeep = Upkeep(settings, lambda: not self._hosts.seconds_left(), self._log)
+        cancels = Cancels(settings, boards, self._living, self._take_back, self._log)
+        self._upkeep = Upkeep(settings, cancels, lambda: not self._hosts.seconds_left(), self._log)
         self._comparison = Comparison(self._queues, host, boards, self._repaired, self._apart, self._log)
         self._stopping = False
         self._exit = Exit.OK

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from procqueue.core.message import Counts, State
 from procqueue.core.settings.model import Keep, Settings
 from procqueue.drivers.contract import MAX_ENTRIES, Driver
+from procqueue.process.cancels import Cancels
 from procqueue.process.crontab import Crontab
 from procqueue.process.log import Log
 
@@ -14,8 +15,9 @@ from procqueue.process.log import Log
 class Upkeep:
     """The upkeep of all queues. `hurried`: says that something else is due, so that long work is put off."""
 
-    def __init__(self, settings: Settings, hurried: Callable[[], bool], log: Log) -> None:
+    def __init__(self, settings: Settings, cancels: Cancels, hurried: Callable[[], bool], log: Log) -> None:
         self._settings = settings
+        self._cancels = cancels
         self._hurried = hurried
         self._log = log
         self.crontab = Crontab(settings.crons, log)
@@ -24,6 +26,8 @@ class Upkeep:
         """Do what is due for one queue, of which so many messages stand where."""
         settings = self._settings.queues[queue]
         self.crontab.push_due(driver, queue)
+        if counts.reserved:
+            self._cancels.look(driver, queue)
         if counts.failed:
             self._trim(driver, queue, State.FAILED, settings.keep_failed)
         if counts.timeout:
