@@ -110,7 +110,16 @@ def test_each_default_is_checked_by_the_test_above(tmp_path: Path) -> None:
     told = {key for is_example, key, _ in lines_of("defaults") if not is_example}
 
     model = {field.name for field in fields(QueueSettings)} | {*ENVIRONMENT}
-    assert told == model - {"name", "app", "serves", "scale", "environment", "login_env", "origins"}
+    assert told == model - {
+        "name",
+        "app",
+        "serves",
+        "weights",
+        "scale",
+        "environment",
+        "login_env",
+        "origins",
+    }
     assert with_defaults(tmp_path, 'app = ["any"]\n[queues.plain]\nsurge = 2\n') == replace(
         QueueSettings("plain"), surge=2
     )

@@ -55,3 +55,24 @@ def test_messages_run_one_after_the_other_over_two_hosts_also_under_kill_9(
     first.wait_empty()
 
     assert [" ".join(line.split()[:2]) for line in first.said()] == expected
+
+
+def test_two_queues_are_served_by_weight_and_none_waits_for_the_other(make: Make, url: str | None) -> None:
+    config = "[queues.urgent]\nprocesses = 0\n[queues.q]\nserves = {urgent = 3, q = 1}"
+    app = """
+    @task(queue="q")
+    def slow(n):
+        time.sleep(0.006)
+        say(current().queue)
+    """
+    project = make(config, app, url)
+    for queue in ("urgent", "q"):
+        project.push_many("slow", 60, queue)
+
+    project.start()
+    project.wait_empty("q")
+
+    said = project.said()
+    assert len(said) == 120
+    assert 27 <= said[:40].count("urgent") <= 33
+    assert said[80:] == ["q"] * 40, "who is alone has all"

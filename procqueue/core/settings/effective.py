@@ -72,6 +72,8 @@ def _of_table(table: str, keys: Keys, record: Any, origins: Mapping[str, Origin]
         value = getattr(holder, key.name)
         if key.name == "processes" and record.scale:
             value = record.scale
+        if key.name == "serves" and record.weights:
+            value = dict(zip(record.serves, record.weights, strict=True))
         yield Effective(table, key.name, _plain(key.name, value), _origin(origins.get(key.name), table))
 
 

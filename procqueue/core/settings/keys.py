@@ -96,7 +96,7 @@ QUEUE = _keys(
     Key("enabled", "false: no consumers are started", read.flag),
     Key("app", "modules that this queue adds to the application's", read.modules),
     Key("processes", 'number of consumers, or "cpus"', read.processes),
-    Key("serves", "queues that its consumers take from, in strict order", read.serves),
+    Key("serves", "queues that its consumers take from, in strict order, or by weight", read.serves),
     Key("concurrency", "messages at once in one consumer", read.concurrency),
     Key(
         "max_running",

@@ -150,6 +150,7 @@ class QueueSettings:
     processes: int = 1  # with a scale: its least
     scale: Scale | None = None
     serves: tuple[str, ...] = ()  # in strict order; left empty, it becomes the queue itself
+    weights: tuple[int, ...] = ()  # of each in `serves`, if they are served by weight and not in order
     handle_timeout: float = 60.0
     kill_after: float = 5.0
     on_timeout: OnTimeout = OnTimeout.RETRY

@@ -194,10 +194,12 @@ def paths(value: Any) -> tuple[str, ...]:
     return tuple(filled_path(name) for name in texts(value, 'write a list of strings: ["src", "*.toml"]'))
 
 
-def serves(value: Any) -> tuple[str, ...]:
-    """Names of queues in strict order; whether they exist is checked when all are known."""
-    if isinstance(value, dict):
-        raise Wrong(f"serving by weight {LATER}", 'name the queues in strict order: ["urgent", "emails"]')
+def serves(value: Any) -> tuple[str, ...] | dict[str, int]:
+    """Names of queues in strict order, or their weights; whether they exist is checked when all are known."""
+    if isinstance(value, Fed) and value.startswith("{"):
+        value = fed(value)
+    if isinstance(value, dict) and value:
+        return dict(table(**dict.fromkeys(value, whole(1, 1000)))(value))
     names = texts(value, 'write a list of queues: ["urgent", "emails"]')
     if not names:
         raise Wrong(
