@@ -20,7 +20,6 @@ from procqueue.core.names import Targets
 from procqueue.core.settings.model import Settings
 from procqueue.process.code import Code, Look
 from procqueue.process.container import fitted
-from procqueue.process.crontab import refuse_bad_crons
 from procqueue.process.intent import Intent
 from procqueue.process.log import Log
 from procqueue.process.news import News
@@ -58,7 +57,10 @@ class Reloads:
         from procqueue.config import load
 
         settings = load(self._master.intent.settings.file, dict(os.environ))
-        refuse_bad_crons(settings)
+        if settings.crons:  # else nothing of the drivers is imported where there are only programs
+            from procqueue.process.crontab import refuse_bad_crons
+
+            refuse_bad_crons(settings)
         return fitted(settings, os.environ)
 
     def begin(self) -> None:
