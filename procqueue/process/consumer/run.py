@@ -15,7 +15,7 @@ import time
 from types import FrameType
 
 from procqueue.core.message import NO_COUNTERS, Charge, Counters
-from procqueue.core.outcome import Outcome
+from procqueue.core.outcome import Ending, Outcome
 from procqueue.core.policy import Policy, if_dead, if_interrupted, if_killed, judge
 from procqueue.core.record import Record, dropped_for
 from procqueue.core.settings.model import QueueSettings, Settings
@@ -31,6 +31,9 @@ from procqueue.tasks.execute import Ended, Prepared, prepare, run, run_hook
 from procqueue.tasks.failure import Failure, failure_of_notice, failure_of_run, task_named
 from procqueue.tasks.options import queue_policy
 from procqueue.tasks.runnable import Runnable
+
+#: What was cancelled before its handler began.
+_NOT_BEGUN = Ended(Outcome(Ending.CANCELLED, error="cancelled before it began"))
 
 
 class Maimed(RuntimeError):
@@ -61,7 +64,8 @@ class InlineExecutor:
         self._verdicts: dict[Policy, tuple[int, int, int]] = {}
         self._maimed = False
         self.timed_out = False
-        interrupts.catch(self._on_alarm)
+        self._running: Held | None = None  # whose handler runs
+        interrupts.catch(self._on_alarm, self._on_cancel)
 
     def expect(self, held: Held) -> None:
         """Write what becomes of a message that ends this process, as far as its queue's settings say."""
@@ -82,9 +86,11 @@ class InlineExecutor:
         message = prepared.message(
             lambda: self._interrupts.stopping, lambda seconds: self._arm(held, policy, seconds)
         )
+        self._running = held
         self._arm_alarm(policy.handle_timeout)
-        ended = run(prepared, message)
+        ended = _NOT_BEGUN if self._is_cancelled(held) else run(prepared, message)
         self._disarm()
+        self._running = None
         return self._settle(held, ended, prepared, policy)
 
     # verdicts, before and after
@@ -114,7 +120,7 @@ class InlineExecutor:
         else:
             record = self._record(held, outcome)
             self._tell(held, outcome, verdict, prepared)
-        if verdict.is_final:
+        if verdict.is_final and outcome.ending is not Ending.CANCELLED:
             self._run_hook(held, ended, verdict, prepared, policy)
         self._end(held, verdict)
         return Settlement(reservation.id, reservation.ticket, verdict, record)
@@ -193,7 +199,7 @@ class InlineExecutor:
         if os.getpid() != self._pid:
             os._exit(0)  # the handler forked, and its child has come back here: it owns nothing
         try:
-            self._interrupts.catch(self._on_alarm)
+            self._interrupts.catch(self._on_alarm, self._on_cancel)
             os.fchdir(self._home)
             self._maimed = os.fstat(self._interrupts.lifeline.fileno()).st_ino != self._lifeline
         except (OSError, ValueError):  # closed; or the number is now that of something else
@@ -210,6 +216,18 @@ class InlineExecutor:
             self.timed_out = True
             raise
 
+    def _on_cancel(self, _signum: int, frame: FrameType | None) -> None:
+        if self._running is None or not self._is_cancelled(self._running):
+            return  # meant for one that has ended
+        try:
+            deliver_timeout(frame, cancelled=True)
+        except BaseException:
+            self.timed_out = True
+            raise
+
+    def _is_cancelled(self, held: Held) -> bool:
+        return self._board.is_cancelled(held.queue, held.slot, held.reservation.ticket)
+
     # telling
 
     def _queue(self, held: Held) -> QueueSettings:
@@ -223,7 +241,9 @@ class InlineExecutor:
         ).encode()  # fmt: skip
 
     def _tell(self, held: Held, outcome: Outcome, verdict: Verdict, prepared: Prepared | None) -> None:
-        event = {Kind.FAIL: "failed", Kind.PARK: "parked"}.get(verdict.kind, outcome.ending.value)
+        event = outcome.ending.value
+        if outcome.ending is not Ending.CANCELLED:
+            event = {Kind.FAIL: "failed", Kind.PARK: "parked"}.get(verdict.kind, event)
         say = self._log.warning if verdict.is_final else self._log.info
         say(
             event, queue=held.reservation.queue, id=held.reservation.id,
