@@ -14,6 +14,7 @@ TYPE_CHECKING = False  # `from typing import` would cost more than all of this
 if TYPE_CHECKING:
     from procqueue.core.errors import AlreadyDecided as AlreadyDecided
     from procqueue.core.errors import BadArguments as BadArguments
+    from procqueue.core.errors import Cancelled as Cancelled
     from procqueue.core.errors import ConfigError as ConfigError
     from procqueue.core.errors import DriverError as DriverError
     from procqueue.core.errors import DriverUnavailable as DriverUnavailable
@@ -63,9 +64,9 @@ __version__ = "0.1.0"
 #: Where each public name lives; the same list as above, for the running program.
 _HOMES = {
     "procqueue.core.errors": (
-        "AlreadyDecided", "BadArguments", "ConfigError", "DriverError", "DriverUnavailable", "Duplicate",
-        "Fail", "Full", "GateClosed", "NoMessage", "ProcqueueError", "PushError", "PushInterrupted",
-        "PushUnknown", "Retry", "SoftTimeout", "TaskError", "TooLarge", "UnknownQueue",
+        "AlreadyDecided", "BadArguments", "Cancelled", "ConfigError", "DriverError", "DriverUnavailable",
+        "Duplicate", "Fail", "Full", "GateClosed", "NoMessage", "ProcqueueError", "PushError",
+        "PushInterrupted", "PushUnknown", "Retry", "SoftTimeout", "TaskError", "TooLarge", "UnknownQueue",
     ),
     "procqueue.producer": ("aclose", "close", "connect", "push", "queue", "using"),
     "procqueue.stored.groups": ("Group",),

@@ -8,8 +8,19 @@ import pytest
 import tomli
 
 from procqueue.config import load
-from procqueue.core.settings.keys import DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, TOP, Keys
-from procqueue.core.settings.model import QueueSettings
+from procqueue.core.settings.keys import (
+    CRON,
+    DRIVER,
+    HOOKS,
+    LOGGING,
+    MASTER,
+    PROGRAM,
+    QUEUE,
+    RELOAD,
+    TOP,
+    Keys,
+)
+from procqueue.core.settings.model import CronSettings, QueueSettings
 from procqueue.core.settings.processes import ENVIRONMENT
 from procqueue.core.settings.program import ProgramSettings
 
@@ -17,9 +28,9 @@ ROOT = Path(__file__).parent.parent
 FILE = ROOT / "etc" / "queues.toml"
 TABLES = {
     "": TOP, "driver": DRIVER, "master": MASTER, "logging": LOGGING, "reload": RELOAD, "hooks": HOOKS,
-    "defaults": QUEUE, "processes.clock": PROGRAM,
+    "defaults": QUEUE, "processes.clock": PROGRAM, "cron.nightly": CRON,
 }  # fmt: skip
-COMMENTED_OUT = "processes.clock"  # as a whole: start refuses it
+COMMENTED_OUT = ("processes.clock", "cron.nightly")  # as a whole
 
 _ASSIGNMENT = re.compile(r"(#?)([a-z_]+) = (.+)")
 
@@ -68,7 +79,7 @@ def test_every_key_has_its_line_of_comment(table: str) -> None:
 def test_what_is_commented_out_is_marked_as_an_example_and_would_be_accepted(table: str, keys: Keys) -> None:
     for is_commented_out, key, line in lines_of(table):
         is_example = "# e.g." in line
-        assert is_commented_out == (is_example or table == COMMENTED_OUT), line
+        assert is_commented_out == (is_example or table in COMMENTED_OUT), line
         if is_example:
             reader = keys[key].read
             assert reader is not None
@@ -99,14 +110,23 @@ def test_each_default_is_checked_by_the_test_above(tmp_path: Path) -> None:
     told = {key for is_example, key, _ in lines_of("defaults") if not is_example}
 
     model = {field.name for field in fields(QueueSettings)} | {*ENVIRONMENT}
-    assert told == model - {"name", "app", "serves", "scale", "environment", "login_env", "origins"}
+    assert told == model - {
+        "name",
+        "app",
+        "serves",
+        "weights",
+        "scale",
+        "environment",
+        "login_env",
+        "origins",
+    }
     assert with_defaults(tmp_path, 'app = ["any"]\n[queues.plain]\nsurge = 2\n') == replace(
         QueueSettings("plain"), surge=2
     )
 
 
 def test_what_it_says_of_a_program_are_the_defaults(tmp_path: Path) -> None:
-    told = {key: line for _, key, line in lines_of(COMMENTED_OUT) if "# e.g." not in line}
+    told = {key: line for _, key, line in lines_of("processes.clock") if "# e.g." not in line}
     file = tmp_path / "programs.toml"
     file.write_text("\n".join(["[processes.clock]", "command = 'clock'", *told.values()]))
 
@@ -115,6 +135,17 @@ def test_what_it_says_of_a_program_are_the_defaults(tmp_path: Path) -> None:
     assert program == ProgramSettings("clock", command=("clock",))
     model = {field.name for field in fields(ProgramSettings)} | {*ENVIRONMENT}
     assert set(told) == model - {"name", "command", "target", "health", "environment", "origins"}
+
+
+def test_what_it_says_of_a_cron_are_the_defaults(tmp_path: Path) -> None:
+    told = {key: line for _, key, line in lines_of("cron.nightly")}
+    file = tmp_path / "crons.toml"
+    file.write_text("\n".join(['app = ["any"]', "[queues.default]", "[cron.nightly]", *told.values()]))
+
+    cron = load(str(file), {}).crons["nightly"]
+
+    assert cron == CronSettings("nightly", task="shop.tasks.report", schedule="0 3 * * *")
+    assert set(told) == {field.name for field in fields(CronSettings)} - {"name", "origins"}
 
 
 def test_a_comment_names_the_values_that_a_choice_takes() -> None:

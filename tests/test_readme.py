@@ -13,7 +13,18 @@ import pytest
 
 from procqueue.cli.app import VERBS
 from procqueue.core.exits import Exit
-from procqueue.core.settings.keys import DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, TOP, Keys
+from procqueue.core.settings.keys import (
+    CRON,
+    DRIVER,
+    HOOKS,
+    LOGGING,
+    MASTER,
+    PROGRAM,
+    QUEUE,
+    RELOAD,
+    TOP,
+    Keys,
+)
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
@@ -22,8 +33,8 @@ BEFORE, _, REFERENCE = TEXT.partition("\n# Reference\n")
 PATIENCE = 30.0
 TABLES = {
     "At the top of the file": TOP, "[driver]": DRIVER, "[master]": MASTER,
-    "[defaults] and [queues.NAME]": QUEUE, "[processes.NAME]": PROGRAM, "[reload]": RELOAD,
-    "[logging]": LOGGING, "[hooks]": HOOKS,
+    "[defaults] and [queues.NAME]": QUEUE, "[processes.NAME]": PROGRAM, "[cron.NAME]": CRON,
+    "[reload]": RELOAD, "[logging]": LOGGING, "[hooks]": HOOKS,
 }  # fmt: skip
 CHILDREN_ONLY = {Exit.CANNOT_IMPORT, Exit.DISOWNED}
 

@@ -31,6 +31,7 @@ WALL_CLOCK = {
     "tasks/call.py": "at= is a moment of the wall clock",
     "tasks/context.py": "at= is a moment of the wall clock",
     "process/master.py": "shown to people",
+    "process/crontab.py": "ticks are moments of the wall clock; the store takes each once",
     "process/news.py": "shown to people",
     "process/scheduler.py": "shown to people",
     "process/status.py": "shown to people",

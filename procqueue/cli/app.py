@@ -44,6 +44,7 @@ VERBS = {
     "retry": ("retry", "Run failed or timed-out messages again."),
     "forget": ("forget", "Remove messages that are not running."),
     "clear": ("forget", "Remove all messages of one state."),
+    "cancel": ("cancel", "Remove messages, also while they run."),
     "check": ("check", "Say everything that is wrong with the configuration."),
     "config": ("config", "Show the values in force, and where each comes from."),
     "tasks": ("tasks", "List the tasks of the application."),

@@ -13,6 +13,8 @@ from procqueue.core.errors import ConfigError, DriverError, Problem
 from procqueue.core.exits import Exit
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from procqueue.core.settings.model import QueueSettings, Settings
 
 
@@ -23,6 +25,7 @@ def check(where: Where, connect: bool, import_: bool) -> Exit:
     """Say everything that is wrong with the configuration, or "ok" and what it describes."""
     try:
         settings = where.silent_settings()
+        _check_crons(settings)
     except ConfigError as error:
         return _tell(where, error.problems, [], Exit.CONFIG)
     problems: list[Problem] = []
@@ -37,6 +40,13 @@ def check(where: Where, connect: bool, import_: bool) -> Exit:
         for line in _summary(settings):
             show(line)
     return code
+
+
+def _check_crons(settings: Settings) -> None:
+    if settings.crons:
+        from procqueue.process.crontab import refuse_bad_crons
+
+        refuse_bad_crons(settings)
 
 
 def _tell(
@@ -81,7 +91,25 @@ def _try_import(settings: Settings, problems: list[Problem], warnings: list[Prob
                 or f"add [queues.{task.queue}], or push it by using(queue=…)"
             )
             warnings.append(Problem(settings.file, 0, "", text, hint))
-    return None
+    _compare_crons(settings, {task.name: task.queue for task in all_tasks()}, problems, warnings)
+    return Exit.CONFIG if problems else None
+
+
+def _compare_crons(
+    settings: Settings, queues: Mapping[str, str], problems: list[Problem], warnings: list[Problem]
+) -> None:
+    """Hold the crons to the tasks there are: `queues` says to which queue each belongs."""
+    from procqueue.core.settings.wrong import nearest
+
+    for cron in settings.crons.values():
+        file, line = cron.place("task")
+        if cron.task not in queues:
+            text = f"no task is named {cron.task!r}"
+            problems.append(Problem(file, line, f"cron.{cron.name}.task", text, nearest(cron.task, queues)))
+        elif "queue" not in cron.origins and cron.queue != queues[cron.task]:
+            text = f"{cron.task} belongs to the queue {queues[cron.task]!r}, and is pushed to {cron.queue!r}"
+            hint = f'add queue = "{queues[cron.task]}", or "{cron.queue}" if that is meant'
+            warnings.append(Problem(file, line, f"cron.{cron.name}", text, hint))
 
 
 def _try_connect(settings: Settings, problems: list[Problem]) -> Exit | None:

@@ -47,7 +47,6 @@ ELSEWHERE = {
 #: Verbs that this version does not have yet, and what does the work until then.
 LATER_VERBS = {
     "drain": "procqueue work QUEUE --burst empties a queue",
-    "cancel": "procqueue forget QUEUE ID removes a message that does not run yet",
     "message": "procqueue messages QUEUE lists them",
     "web": "procqueue status --json is what a page would show",
     "doctor": "procqueue check --connect --import", "backup": "copy the store with its own tools",

@@ -54,6 +54,10 @@ def start(
     if names:
         return _start_by_name(where, names)
     settings = where.settings()
+    if settings.crons:
+        from procqueue.process.crontab import refuse_bad_crons
+
+        refuse_bad_crons(settings)
     refuse_what_is_not_run(settings)
     if problem := settings.nothing_to_run():
         raise ConfigError([problem])

@@ -51,7 +51,7 @@ def _serve(settings: Settings, queues: tuple[str, ...], burst: Burst | None) -> 
     folder = works.folder_of_work(settings.master.state_dir)
     try:
         return serve(
-            replace(settings, queues=narrowed, programs={}, groups={}),
+            replace(settings, queues=narrowed, programs={}, groups={}, crons={}),
             folder,
             (first.name,),
             burst,

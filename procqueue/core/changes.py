@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
-from procqueue.core.settings.model import Settings
+from procqueue.core.settings.model import CronSettings, Settings
 
 #: What the master itself reads, at the moment it needs it.
 _OF_QUEUES = frozenset({
     "processes", "scale", "surge", "grace", "start_timeout", "start_seconds", "restart_delay_max",
-    "max_memory_hard", "preload", "length_levels",
+    "max_memory_hard", "preload", "length_levels", "keep_failed", "keep_timeout",
 })  # fmt: skip
 _OF_PROGRAMS = frozenset({
     "count", "autostart", "after", "essential", "restart", "ok_exit_codes", "start_seconds",
@@ -67,6 +67,7 @@ def changes(old: Settings, new: Settings) -> list[Change]:
     """Return what differs, in the order of the file."""
     found = [*_basics(old, new), *_tables("queues", old.queues, new.queues, _OF_QUEUES)]
     found += _tables("processes", old.programs, new.programs, _OF_PROGRAMS)
+    found += _crons(old.crons, new.crons)
     found += _followers(found, new)
     return found
 
@@ -102,6 +103,15 @@ def _tables(
             yield Change(f"{kind}.{name}", "added", Need.FRESH)
         elif keys := _differing(old[name], table):
             yield Change(f"{kind}.{name}", "changed", Need.NOTHING if set(keys) <= own else Need.FRESH, keys)
+
+
+def _crons(old: Mapping[str, CronSettings], new: Mapping[str, CronSettings]) -> Iterator[Change]:
+    """Only the scheduler reads them, and it is made anew."""
+    for name in {**old, **new}:
+        if name not in old or name not in new:
+            yield Change(f"cron.{name}", "removed" if name in old else "added", Need.NOTHING)
+        elif keys := _differing(old[name], new[name]):
+            yield Change(f"cron.{name}", "changed", Need.NOTHING, keys)
 
 
 def _followers(found: list[Change], new: Settings) -> Iterator[Change]:

@@ -182,3 +182,7 @@ class Fail(Exception):
 
 class SoftTimeout(BaseException):
     """handle_timeout has passed. A BaseException, so that `except Exception` does not swallow it."""
+
+
+class Cancelled(SoftTimeout):
+    """Somebody has cancelled the message that is being handled: finish soon, it will not be run again."""

@@ -36,6 +36,7 @@ class Change(StrEnum):
     PARK = "park"
     RETRY = "retry"  # by hand, from failed or timeout
     FORGET = "forget"
+    CANCEL = "cancel"  # what is reserved is marked, and goes when it is settled, whatever its verdict
 
 
 #: (state, change) → the state after it; None is "not stored". What is not listed cannot happen.
@@ -56,6 +57,9 @@ TRANSITIONS: dict[tuple[State | None, Change], State | None] = {
     (State.DELAYED, Change.FORGET): None,
     (State.FAILED, Change.FORGET): None,
     (State.TIMEOUT, Change.FORGET): None,
+    (State.WAITING, Change.CANCEL): None,
+    (State.DELAYED, Change.CANCEL): None,
+    (State.RESERVED, Change.CANCEL): State.RESERVED,
 }
 
 

@@ -17,6 +17,7 @@ class Ending(StrEnum):
     RELEASED = "released"
     UNREADABLE = "unreadable"
     UNKNOWN_TASK = "unknown_task"
+    CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,8 @@ def judge(outcome: Outcome, counters: Counters, policy: Policy, draw: float = 0.
             return if_interrupted(policy)
         case Ending.RELEASED:
             return Verdict(Kind.RELEASE, Charge.RELEASE, _ms(outcome.after_s or 0))
+        case Ending.CANCELLED:  # the store removes it, if it still knows that it was cancelled
+            return if_interrupted(policy)
         case Ending.UNREADABLE:
             return Verdict(Kind.FAIL, Charge.ATTEMPT)
         case Ending.UNKNOWN_TASK:

@@ -11,6 +11,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
+from procqueue.core.outcome import Ending
+
 #: Longer texts are cut: a record must never be what fills the store.
 MAX_ERROR = 2_000
 MAX_TRACEBACK = 8_000
@@ -75,7 +77,11 @@ def dropped_for(body: bytes) -> str:
         document = json.loads(body.partition(b"\n")[0])
     except ValueError:
         return ""
-    reason = document.get("dropped") if isinstance(document, dict) else None
+    if not isinstance(document, dict):
+        return ""
+    if document.get("outcome") == Ending.CANCELLED:
+        return Ending.CANCELLED.value
+    reason = document.get("dropped")
     return reason if isinstance(reason, str) else ""
 
 

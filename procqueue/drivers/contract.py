@@ -18,6 +18,7 @@ from typing import Protocol, runtime_checkable
 from procqueue.core.message import Counts, Owned, Reservation, State, Stored
 from procqueue.core.traits import PLAIN, Traits
 from procqueue.core.verdict import Settlement
+from procqueue.drivers.upkeep import Upkeep
 
 #: The version of the stored layout (law D16).
 LAYOUT = 1
@@ -180,7 +181,7 @@ class TakenIn:
     unreadable: str = ""
 
 
-class Driver(Protocol):
+class Driver(Upkeep, Protocol):
     """One open connection to a store. Times are integer milliseconds, ids and queues are text."""
 
     name: str
@@ -203,9 +204,11 @@ class Driver(Protocol):
 
     # consumers
 
-    def register(self, queue: str, consumer: str, host: str) -> None:
+    def register(self, queue: str, consumer: str, host: str, max_running: int = 0) -> None:
         """Make `consumer` known as one of `host`, and `host` as one to be watched.
 
+        `max_running`: from now on no more messages of the queue are reserved at once, over all consumers and
+        hosts; 0: any number. Whoever registers last says it for all; what is reserved already stays so.
         Raises Gone if the consumer was reclaimed, or its host buried, before.
         """
 
@@ -224,7 +227,8 @@ class Driver(Protocol):
         Of messages the higher priority goes first. One whose time to begin is over, and which never began, is
         dropped instead, counted, and leaves a notice (record.EXPIRED). Owed notices come before messages. At
         least one message is handed out however large it is. Of a queue that is paused, or with
-        `notices_only`, there are notices only (D15).
+        `notices_only`, there are notices only (D15), and so there are of one that has as many reserved as may
+        run at once.
         Raises Gone, Unknown: then nothing was changed.
         """
 
@@ -240,7 +244,8 @@ class Driver(Protocol):
     def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
         """Sleep until a message may be there, a descriptor of `also` is readable, or the time is over.
 
-        Returns True if a message may be there: never because of one in a paused queue. A descriptor of `also`
+        Returns True if a message may be there: never because of one in a paused queue, or in one in which no
+        more may run. A descriptor of `also`
         never makes it True by itself.
         """
 

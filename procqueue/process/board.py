@@ -9,13 +9,14 @@ The file outlives the process: whoever reaps it, or a later master, still knows 
     word 2      beat of the scheduler        word 6   who was killed on purpose: ticket << 8 | Mark
     word 3      state of the process (Doing) word 7   moment (monotonic ms) at which an orphan is ended by
                                                       its own kernel timer (consumer/lastresort.py)
-    from 2048   64 slots per queue of 7 words: ticket << 8 | code · deadline in monotonic ms ·
-                verdict if killed · if dead · if interrupted · as it ended · ticket that the scheduler settled
+    from 2048   64 slots per queue of 9 words: ticket << 8 | code · deadline in monotonic ms ·
+                verdict if killed · if dead · if interrupted · as it ended · ticket that the scheduler
+                settled · moment (monotonic ms) until which a cancelled run has to end · its ticket
     then        64 texts per queue: "began_ms id task", for display only
 
 What is held and not begun can be taken back: the consumer claims its next slot, and the scheduler marks
-slots TAKEN, under an flock of this file. Apart from that, from the word of who was killed, and from one that
-says which tickets the scheduler has settled, everyone but the owner only reads.
+slots TAKEN, under an flock of this file. Apart from that, from the word of who was killed, and from those
+that say which tickets the scheduler has settled, or wants to be cancelled, everyone but the owner only reads.
 
 Here is the layout, and the owner's side, which maps the file. The others must not: view.py.
 """
@@ -32,16 +33,17 @@ from typing import Any
 
 from procqueue.core.fate import Code
 
-MAGIC = int.from_bytes(b"PQBOARD\x01", "little")
+MAGIC = int.from_bytes(b"PQBOARD\x02", "little")
 SLOTS = 64
 
 # Where things lie. All numbers of words but those that end in _AT and _BYTES, which are bytes.
 IDENTITY_AT = 64
 SLOTS_AT = 2048
-SLOT_WORDS = 7
+SLOT_WORDS = 9
 TEXT_BYTES = 240
 HANDLED, BEAT, DOING, IDENTITY_LENGTH, REGISTRATION, MARK, ENDS = range(1, 8)
-DEADLINE, IF_KILLED, IF_DEAD, IF_INTERRUPTED, ENDED, SETTLED = range(1, SLOT_WORDS)  # word 0: ticket, code
+# word 0: ticket, code
+DEADLINE, IF_KILLED, IF_DEAD, IF_INTERRUPTED, ENDED, SETTLED, KILL_AT, CANCELLED = range(1, SLOT_WORDS)
 
 
 class Doing(IntEnum):
@@ -168,6 +170,10 @@ class Board:
     def set_end(self, moment_ms: int) -> None:
         """Write when the kernel will end this process, which has heard of its master's death."""
         self.words[ENDS] = moment_ms
+
+    def is_cancelled(self, queue: int, slot: int, ticket: int) -> bool:
+        """Return whether the scheduler wants this run to end."""
+        return self.words[slot_at(queue, slot) + CANCELLED] == ticket
 
     def settled_by_others(self, queue: str) -> set[int]:
         """Return the tickets that the scheduler has settled."""

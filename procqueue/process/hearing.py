@@ -127,6 +127,7 @@ class Hearing:
                 self._master.news.paused = {name: (one[0], one[1]) for name, one in message["paused"].items()}
                 self._master.news.gates = {name: (one[0], one[1]) for name, one in message["gates"].items()}
                 self._master.news.oldest = message["oldest"]
+                self._master.news.crons = message["crons"]
                 self._master.autoscaling.look()
                 self._master.news.solved("driver")
             case "problem":

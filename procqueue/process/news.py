@@ -47,6 +47,7 @@ class News:
     paused: dict[str, tuple[float, float | None]] = field(default_factory=dict)
     # Queues whose gate is not open: how it stands, and since when.
     gates: dict[str, tuple[str, float]] = field(default_factory=dict)
+    crons: dict[str, float] = field(default_factory=dict)  # when each ticks next, seconds since 1970
     problems: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since)
     notes: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since): no problems
     last_exits: dict[str, LastExit] = field(default_factory=dict)

@@ -56,7 +56,12 @@ class Reloads:
         """Read the configuration again. Raises ConfigError."""
         from procqueue.config import load
 
-        return fitted(load(self._master.intent.settings.file, dict(os.environ)), os.environ)
+        settings = load(self._master.intent.settings.file, dict(os.environ))
+        if settings.crons:  # else nothing of the drivers is imported where there are only programs
+            from procqueue.process.crontab import refuse_bad_crons
+
+            refuse_bad_crons(settings)
+        return fitted(settings, os.environ)
 
     def begin(self) -> None:
         """Let it be known that a reload has begun; it ends with the last look."""
@@ -92,7 +97,7 @@ class Reloads:
         self._master.news.solved("configuration")
         for change in found:
             self._master.log.info("reload", change=change.words())
-        if any(change.table.startswith("queues.") for change in found):
+        if any(change.table.startswith(("queues.", "cron.")) for change in found):
             self._renew(SCHEDULER)  # it shall know the queues as they are now
         if any(change.table == "logging" for change in found):
             self._master.output.renew()

@@ -30,6 +30,7 @@ from procqueue.drivers.contract import MAX_ENTRIES, Complains, Driver, GateState
 from procqueue.drivers.opening import open_driver
 from procqueue.process import kernel, stacks
 from procqueue.process.board import Board
+from procqueue.process.cancels import Cancels
 from procqueue.process.comparison import Comparison
 from procqueue.process.holdup import HoldUp
 from procqueue.process.hosts import Hosts
@@ -42,6 +43,7 @@ from procqueue.process.reclaim import Death, Living, board_path, reclaim
 from procqueue.process.spawn import let_signals_in
 from procqueue.process.takeback import TakeBack
 from procqueue.process.undertaker import Undertaker
+from procqueue.process.upkeep import Upkeep
 
 #: Housekeeping comes round at least so often; a due message is promoted at its moment.
 ROUND = 1.0
@@ -80,6 +82,8 @@ class Scheduler:
             host, settings.master.name, self._queues, self._once, settings.master.host_timeout,
             self._show_beat, self._apart, self._repaired, self._log,
         )  # fmt: skip
+        cancels = Cancels(settings, boards, self._living, self._take_back, self._log)
+        self._upkeep = Upkeep(settings, cancels, lambda: not self._hosts.seconds_left(), self._log)
         self._comparison = Comparison(self._queues, host, boards, self._repaired, self._apart, self._log)
         self._lengths = Lengths(settings.queues, self._log)
         self._stopping = False
@@ -254,6 +258,7 @@ class Scheduler:
                 found = driver.counts(queue)
                 counts[queue] = {name: getattr(found, name) for name in found.__slots__}
                 self._lengths.saw(driver, queue, found.waiting, tells=self._hosts.is_first(queue))
+                self._upkeep.look_after(driver, queue, found)
                 if found.waiting:
                     oldest[queue] = (driver.oldest_ms(queue) or 0) / 1000
                 if pause := driver.paused(queue):
@@ -263,7 +268,11 @@ class Scheduler:
                 if gate.state is not GateState.OPEN:
                     gates[queue] = (gate.state, (gate.since_ms or 0) / 1000)
             self._beat(driver)
-        self._lifeline.say("counts", counts=counts, paused=paused, gates=gates, oldest=oldest, at=time.time())
+        soonest = min(soonest, self._upkeep.crontab.seconds_left())
+        self._lifeline.say(
+            "counts", counts=counts, paused=paused, gates=gates, oldest=oldest, at=time.time(),
+            crons=self._upkeep.crontab.next_ticks(),
+        )  # fmt: skip
         self._look_for_complaints(driver)
         if not self._ready:
             self._ready = True

@@ -68,6 +68,11 @@ def status(master: Described) -> dict[str, Any]:
         "repairs": _repairs(master.news),
         "counts_at": moment(master.news.counts_at) if master.news.counts_at else None,
         "queues": queues,
+        "crons": {
+            cron.name: {"queue": cron.queue, "task": cron.task, "next": moment(at) if at else None}
+            for cron in master.intent.settings.crons.values()
+            for at in [master.news.crons.get(cron.name)]
+        },
         "processes": processes(master, now),
     }
 

@@ -48,6 +48,14 @@ class TakeBack:
         self._alert_until = min(calm_at, time.monotonic() + _ALERT_SECONDS)
         return True
 
+    def take(self, driver: Driver, one: Living, queue: str) -> None:
+        """Take back everything that a consumer holds of a queue and has not begun."""
+        board = self._board(one.consumer)
+        if board is not None and (taken := board.take_held(queue)):
+            self._settle(
+                driver, queue, name_of(one.consumer, board.registration), dict.fromkeys(taken, UNTOUCHED)
+            )
+
     def forget(self, consumer: str) -> None:
         """Give back the board of a dead consumer."""
         self._ran.pop(consumer, None)

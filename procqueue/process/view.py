@@ -157,9 +157,9 @@ class View:
         self._put_off = {ticket: self._put_off.get(ticket, 0) + ms for ticket in self.running_tickets()}
 
     def _deadlines(self) -> Iterator[tuple[int, int]]:
-        for word, deadline, *_ in self._slots():
-            if word & 0xFF in _RUNS and deadline:
-                yield word >> 8, deadline
+        for words in self._slots():
+            if words[0] & 0xFF in _RUNS:
+                yield from ((words[0] >> 8, moment) for moment in _deadlines(words))
 
     def running(self) -> list[Running]:
         """Return what runs, for display."""
@@ -206,6 +206,22 @@ class View:
                 if word & 0xFF in (Code.HELD, Code.TAKEN):
                     taken.append(word >> 8)
             return sorted(taken)
+
+    def cancel(self, queue: str, ticket: int, kill_at_ms: int) -> bool:
+        """Ask for the end of a run until a moment (monotonic ms); False if none runs, or was asked before."""
+        number = self.queues.index(queue)
+        for slot, words in enumerate(self._slots_of(queue)):
+            if words[0] == ticket << 8 | Code.RUNNING and words[at.CANCELLED] != ticket:
+                first = at.slot_at(number, slot)
+                self._write(first + at.KILL_AT, kill_at_ms)
+                self._write(first + at.CANCELLED, ticket)
+                return True
+        return False
+
+    def is_cancelled(self, queue: str, ticket: int) -> bool:
+        """Return whether a run that goes on was asked to end."""
+        asked = (ticket << 8 | Code.RUNNING, ticket)
+        return any((words[0], words[at.CANCELLED]) == asked for words in self._slots_of(queue))
 
     def mark_settled(self, queue: str, tickets: Container[int]) -> None:
         """Note that the scheduler has settled what `done` returned.
@@ -280,6 +296,12 @@ def _identity(path: str, fd: int) -> tuple[tuple[str, ...], dict[str, Any]]:
     if os.fstat(fd).st_size < at.size_of(len(queues)):
         raise NoBoard(f"{path}: cut short")
     return queues, identity
+
+
+def _deadlines(words: _Words) -> list[int]:
+    """Return when a run has to end (monotonic ms): its deadline, and that of its cancel."""
+    cancelled = words[at.KILL_AT] if words[at.CANCELLED] == words[0] >> 8 else 0
+    return [moment for moment in (words[at.DEADLINE], cancelled) if moment]
 
 
 def _slot(words: _Words) -> Slot:

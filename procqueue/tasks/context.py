@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
 
-from procqueue.core.errors import AlreadyDecided, NoMessage, SoftTimeout
+from procqueue.core.errors import AlreadyDecided, Cancelled, NoMessage, SoftTimeout
 from procqueue.core.outcome import DONE, Ending, Outcome
 from procqueue.core.units import format_seconds
 from procqueue.tasks.call import Delay, delay_seconds, moment_ms
@@ -43,12 +43,14 @@ class Message:
 
     `id` is the same in every run: the idempotency key. `ticket` differs in every run and only grows: the
     fence. `attempt` is 1 in the first run; `last` says that no attempt follows this one. `crashes` counts
-    the processes that died under it. `timed_out` is true from the moment the handler was told.
+    the processes that died under it. `timed_out` is true from the moment the handler was told; so is
+    `cancelled`, if what it was told is that somebody has cancelled the message.
     """
 
     __slots__ = (  # noqa: RUF023
         "id", "queue", "task", "ticket", "attempt", "last", "crashes", "meta", "timed_out", "handle_timeout",
         "_pushed_ms", "_stopping", "_extend", "_verdict", "_running", "_shields", "_told", "_owed",
+        "cancelled",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +79,7 @@ class Message:
         self.crashes = crashes
         self.meta: dict[str, Any] = {} if meta is None else meta
         self.timed_out = False
+        self.cancelled = False
         self.handle_timeout = handle_timeout
         self._pushed_ms = pushed_ms
         self._stopping = stopping
@@ -147,6 +150,8 @@ class Message:
         self._owed = False
         self._told = True
         self.timed_out = True
+        if self.cancelled:
+            raise Cancelled(f"message {self.id} was cancelled")
         limit = f" of {format_seconds(self.handle_timeout)}" if self.handle_timeout else ""
         raise SoftTimeout(f"the handle_timeout{limit} has passed")
 
@@ -179,11 +184,12 @@ class Shield:
         self.__exit__(kind, error, trace)
 
 
-def deliver_timeout(frame: FrameType | None = None) -> None:
+def deliver_timeout(frame: FrameType | None = None, *, cancelled: bool = False) -> None:
     """Tell the running handler that its time is over: raise SoftTimeout, or leave it to the shield it is in.
 
     To be called by the signal handler of the thread that runs handlers, with the frame that the signal
-    interrupted. Does nothing if no handler is running, or if this one was told already.
+    interrupted; `cancelled`: by Cancelled. Does nothing if no handler is running, or if this one was told
+    already.
     """
     message = _current.get()
     if message is None or not message._running or message._told:
@@ -191,6 +197,7 @@ def deliver_timeout(frame: FrameType | None = None) -> None:
     # In the frame of `call` itself the handler has not begun, or has returned: it must not look timed out.
     if frame is not None and frame.f_code is call.__code__:
         return
+    message.cancelled = cancelled or message.cancelled
     if message._shields:
         message._owed = True
         return

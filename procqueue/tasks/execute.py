@@ -151,8 +151,10 @@ def _left_by(error: BaseException, message: Message, prepared: Prepared) -> Ende
     after = None
     text = _text(error)
     if message.timed_out or isinstance(error, SoftTimeout):
-        ending = Ending.TIMED_OUT
-        if not isinstance(error, SoftTimeout):
+        ending = Ending.CANCELLED if message.cancelled else Ending.TIMED_OUT
+        if message.cancelled:
+            text = "cancelled while it ran"
+        elif not isinstance(error, SoftTimeout):
             limit = format_seconds(prepared.policy.handle_timeout)
             text = f"the handle_timeout of {limit} has passed; then {text}"
     else:

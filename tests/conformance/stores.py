@@ -49,7 +49,7 @@ class Store(Protocol):
         """Change the stored layout's version to the next one."""
 
     def age(self, ms: int, queue: str = QUEUE) -> None:
-        """Let sessions, remembered ids and keys that are taken for a time be so much older."""
+        """Let sessions, remembered ids, timed keys, and what failed or is parked be so much older."""
 
     def close(self) -> None:
         """Close all connections and remove what is stored."""
@@ -86,6 +86,7 @@ class SqliteStore(_Opened):
 
     def age(self, ms: int, queue: str = QUEUE) -> None:
         self._run("UPDATE sessions SET used_ms = used_ms - ? WHERE queue = ?", ms, queue)
+        self._run("UPDATE messages SET ended_ms = ended_ms - ? WHERE queue = ?", ms, queue)
         self._run("UPDATE remembered SET until_ms = until_ms - ? WHERE queue = ?", ms, queue)
         self._run("UPDATE locks SET until_ms = until_ms - ? WHERE queue = ?", ms, queue)
 
@@ -114,9 +115,13 @@ class RedisStore(_Opened):
         self._client.hset(f"{self._prefix}:{{{queue}}}:state", "v", str(LAYOUT + 1))
 
     def age(self, ms: int, queue: str = QUEUE) -> None:
-        sessions, uses, remembered = (
-            f"{self._prefix}:{{{queue}}}:{name}" for name in ("sessions", "uses", "remembered")
+        sessions, uses, remembered, failed, parked = (
+            f"{self._prefix}:{{{queue}}}:{name}"
+            for name in ("sessions", "uses", "remembered", "failed", "timeout")
         )
+        for ended in (failed, parked):
+            for id in self._client.zrange(ended, 0, -1):
+                self._client.zincrby(ended, -ms, id)
         for session, value in self._client.hgetall(sessions).items():
             number, used, *doubles = value.split()
             self._client.hset(sessions, session, b" ".join([number, b"%d" % (int(used) - ms), *doubles]))

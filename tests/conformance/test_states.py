@@ -96,6 +96,8 @@ def _ask_for(driver: Driver, change: Change, held: tuple[Reservation, ...]) -> N
         case Change.RETRY:
             driver.retry(QUEUE, State.FAILED, ["m"])
             driver.retry(QUEUE, State.TIMEOUT, ["m"])
+        case Change.CANCEL:
+            driver.cancel(QUEUE, {"m": playing.header("m", "cancelled")})
         case Change.FORGET:
             driver.forget(QUEUE, ["m"])
             for state in State:

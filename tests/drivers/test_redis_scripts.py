@@ -15,6 +15,7 @@ from procqueue.core.verdict import ACK, UNTOUCHED, Kind, Settlement, Verdict
 from procqueue.drivers.contract import LAYOUT, MAX_HISTORY, MAX_NOTICES, Entry, GateState, Lane, TakenIn
 from procqueue.drivers.redis import RedisDriver
 from procqueue.drivers.redis.scripts import KEYS, load_scripts
+from procqueue.drivers.upkeep import Tick
 from tests.drivers.redis_support import dump, key, opened, push, queue_name, raw, settled, sweep
 from tests.servers import kinds, redis_url, start_server
 
@@ -54,6 +55,7 @@ def furnish(driver: RedisDriver, client: Any, queue: str) -> list[Settlement]:
     driver.push(queue, [Entry(id, b"{}", remember_ms=9_000) for id in "ijk"], Lane("s", 1))
     driver.forget(queue, ["k"])
     client.rpush(key(queue, "inbox"), b"document")
+    driver.push_tick(queue, "c", Tick(1_000, "s", "c@1"), None, alone=True)
     first = driver.turn(queue, CONSUMER, [], 4)
     endings = [
         Settlement(first.taken[0].id, first.taken[0].ticket, FAILED, b'{"n":1}', b'{"hook":1}'),
@@ -63,6 +65,7 @@ def furnish(driver: RedisDriver, client: Any, queue: str) -> list[Settlement]:
     ]
     driver.turn(queue, CONSUMER, endings, 0)
     second = driver.turn(queue, CONSUMER, [], 8)
+    driver.cancel(queue, {second.taken[4].id: b"{}"})
     *held, last = second.taken
     driver.turn(queue, CONSUMER, [Settlement(last.id, last.ticket, FAILED, b'{"n":3}', b'{"hook":3}')], 0)
     driver.push(queue, [Entry("l", b"{}", traits=Traits(-1, 3_600_000, "k"))])
@@ -106,7 +109,7 @@ VERBS: dict[str, Verb] = {
     "push, the first in a lane": lambda driver, queue, _: driver.push(
         queue, [Entry("x", b"1")], Lane("t", 1)
     ),
-    "register": lambda driver, queue, _: driver.register(queue, "another", "h"),
+    "register": lambda driver, queue, _: driver.register(queue, "another", "h", 5),
     "raise_tickets": lambda driver, queue, _: driver.raise_tickets(queue, 2**52),
     "beat": lambda driver, queue, _: driver.beat(queue, "h", "name"),
     "bury": lambda driver, queue, _: driver.bury(queue, "h", 0),
@@ -128,6 +131,11 @@ VERBS: dict[str, Verb] = {
     "notify": lambda driver, queue, _: driver.notify(queue, "!!e:1", b"{}\n"),
     "clear waiting": lambda driver, queue, _: driver.clear(queue, State.WAITING),
     "clear delayed": lambda driver, queue, _: driver.clear(queue, State.DELAYED),
+    "push_tick": lambda driver, queue, _: driver.push_tick(
+        queue, "c", Tick(2_000, "s", "c@2"), b"{}", alone=True
+    ),
+    "cancel": lambda driver, queue, _: driver.cancel(queue, dict.fromkeys("abcdefghij", b"{}")),
+    "trim": lambda driver, queue, _: driver.trim(queue, State.FAILED, 1, 9_000),
     "clear failed": lambda driver, queue, _: driver.clear(queue, State.FAILED),
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from procqueue.core.errors import ConfigError, Problem
+from procqueue.core.settings.crons import read_crons
 from procqueue.core.settings.documents import Document, dotted, read_document
 from procqueue.core.settings.driver import read_driver
 from procqueue.core.settings.expand import expand
@@ -77,6 +78,7 @@ def _read(reading: Reading, documents: Sequence[Document], file: str, facts: Fac
     master_section = reading.section(main, ("master",), MASTER)
     master = read_master(master_section, root)
     queues = read_queues(reading, documents, facts.cpus, root, facts.host)
+    crons = read_crons(reading, documents, queues)
     programs = read_programs(reading, documents, root, facts.host)
     groups = read_groups(reading, documents, {**queues, **programs})
     others = {table: section_of(reading, documents, table, keys) for table, keys in OTHERS.items()}
@@ -98,6 +100,7 @@ def _read(reading: Reading, documents: Sequence[Document], file: str, facts: Fac
         queues={name: queue.settings for name, queue in queues.items()},
         programs={name: program.settings for name, program in programs.items()},
         groups=groups,
+        crons=crons,
         reload=read_reload(others["reload"], root),
         logging=read_logging(others["logging"], root),
         hooks=HookSettings(**others["hooks"].values),

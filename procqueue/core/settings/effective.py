@@ -10,8 +10,8 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from procqueue.core.settings.environment import INDEX, UNLIMITED, LogTarget, To
-from procqueue.core.settings.keys import DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, Keys
-from procqueue.core.settings.model import QueueSettings, RetryDelays, Scale, Settings
+from procqueue.core.settings.keys import CRON, DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, Keys
+from procqueue.core.settings.model import Keep, QueueSettings, RetryDelays, Scale, Settings
 from procqueue.core.settings.positions import Origin
 from procqueue.core.settings.processes import ENVIRONMENT
 from procqueue.core.settings.program import Check, Health, How, ProgramSettings
@@ -54,6 +54,8 @@ def effective(settings: Settings) -> list[Effective]:
         found += _of_table(f"queues.{queue.name}", QUEUE, queue, queue.origins)
     for program in settings.programs.values():
         found += _of_table(f"processes.{program.name}", PROGRAM, program, program.origins)
+    for cron in settings.crons.values():
+        found += _of_table(f"cron.{cron.name}", CRON, cron, cron.origins)
     for group, members in settings.groups.items():
         origin = settings.origins.get(f"groups.{group}")
         found.append(Effective("groups", group, list(members), _origin(origin, "groups")))
@@ -70,6 +72,8 @@ def _of_table(table: str, keys: Keys, record: Any, origins: Mapping[str, Origin]
         value = getattr(holder, key.name)
         if key.name == "processes" and record.scale:
             value = record.scale
+        if key.name == "serves" and record.weights:
+            value = dict(zip(record.serves, record.weights, strict=True))
         yield Effective(table, key.name, _plain(key.name, value), _origin(origins.get(key.name), table))
 
 
@@ -109,7 +113,7 @@ def _plain_of_type(value: Any) -> Any:
             return list(value.listed)
         case RetryDelays():
             return {name: getattr(value, name) for name in ("base", "factor", "max", "jitter")}
-        case Health() | Scale():
+        case Health() | Scale() | Keep():
             return {field.name: _plain_of_type(getattr(value, field.name)) for field in fields(value)}
         case tuple():
             return [_plain_of_type(item) for item in value]

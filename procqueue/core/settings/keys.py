@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from procqueue.core.settings import cron_readers as cron
 from procqueue.core.settings import environment_readers as environment
 from procqueue.core.settings import program_readers as program
 from procqueue.core.settings import readers as read
@@ -96,8 +97,13 @@ QUEUE = _keys(
     Key("enabled", "false: no consumers are started", read.flag),
     Key("app", "modules that this queue adds to the application's", read.modules),
     Key("processes", 'number of consumers, or "cpus"', read.processes),
-    Key("serves", "queues that its consumers take from, in strict order", read.serves),
+    Key("serves", "queues that its consumers take from, in strict order, or by weight", read.serves),
     Key("concurrency", "messages at once in one consumer", read.concurrency),
+    Key(
+        "max_running",
+        "messages of this queue running at once over all hosts",
+        read.whole(0, 1_000_000, {"": 0, "off": 0}),
+    ),
     Key("executor", "how handlers are run", read.choice("auto", "sync", later=("threads", "async"))),
     Key("handle_timeout", "soft limit of one run", read.duration),
     Key("kill_after", "from the soft limit to the hard kill", read.needed_duration(0.05)),
@@ -123,11 +129,10 @@ QUEUE = _keys(
     Key("unknown_task_wait", "how long a message of an unknown task is handed on", read.duration),
     Key("preload", "import the application once, in a template that forks the consumers", read.auto_or_flag),
     Key("driver", "a driver of [drivers.NAME]"),
-    Key("max_running", "messages of this queue running at once over all hosts"),
     Key("gate_closed", "what a push into a closed gate does", read.choice("raise", "drop")),
     Key("length_levels", "how many waiting messages raise an event", length_levels),
-    Key("keep_failed", "how many failed messages are kept, and how long"),
-    Key("keep_timeout", "how many parked messages are kept, and how long"),
+    Key("keep_failed", "how many failed messages are kept, and how long", read.keep),
+    Key("keep_timeout", "how many parked messages are kept, and how long", read.keep),
     Key("max_releases", "how often a message may release itself"),
     *_environment("consumers"),
     _STDOUT,
@@ -166,6 +171,18 @@ PROGRAM = _keys(
     Key("max_age", "restarted softly at this age", read.duration),
 )  # fmt: skip
 
+CRON = _keys(
+    Key("task", "what is pushed: the name of a task", cron.filled_text),
+    Key("args", "its arguments", cron.json_list),
+    Key("kwargs", "its arguments by name", cron.json_table),
+    Key("queue", "where it is pushed", cron.filled_text),
+    Key("schedule", "minute, hour, day of the month, month, day of the week", cron.schedule),
+    Key("timezone", "whose clock the schedule means, such as Europe/Berlin", cron.filled_text),
+    Key("catch_up", "which of the ticks that were missed are pushed", read.choice("none", "last", "all")),
+    Key("overlap", "whether a tick is pushed while the message of the one before is still to be handled",
+        read.choice("skip", "allow")),
+)  # fmt: skip
+
 LOGGING = _keys(
     Key("level", "least level that is logged", read.choice("debug", "info", "warning", "error")),
     Key("format", "text or json", read.choice("text", "json")),
@@ -188,16 +205,27 @@ HOOKS = _keys(
     Key("on_problem", "when a problem comes", program.commands, split=program.split_commands),
 )
 
-TABLES = ("driver", "master", "defaults", "queues", "processes", "groups", "reload", "logging", "hooks")
+TABLES = (
+    "driver",
+    "master",
+    "defaults",
+    "queues",
+    "processes",
+    "cron",
+    "groups",
+    "reload",
+    "logging",
+    "hooks",
+)
 ONE_EACH = ("defaults", "groups", "reload", "logging", "hooks")  # stand in one file, whichever
-NAMED = ("queues", "processes")  # hold tables with names of the user's
-LATER_TABLES = ("drivers", "cron", "web")
+NAMED = ("queues", "processes", "cron")  # hold tables with names of the user's
+LATER_TABLES = ("drivers", "web")
 ALL_TABLES = frozenset(TABLES + LATER_TABLES)
 MAIN_FILE_ONLY = ("app", "root", "path", "driver", "master")
 
 _HOMES = {
     "[driver]": DRIVER, "[master]": MASTER, "[queues.NAME] or [defaults]": QUEUE, "[processes.NAME]": PROGRAM,
-    "[logging]": LOGGING, "[reload]": RELOAD, "[hooks]": HOOKS,
+    "[cron.NAME]": CRON, "[logging]": LOGGING, "[reload]": RELOAD, "[hooks]": HOOKS,
 }  # fmt: skip
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
 from procqueue.core.errors import Problem
 from procqueue.core.settings.environment import (
@@ -133,6 +133,14 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """How many messages that nobody will run are kept, and how long (seconds); 0: no limit."""
+
+    count: int = 100_000
+    age: float = 30 * 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
 class QueueSettings:
     """One queue, and the consumers that belong to it."""
 
@@ -142,6 +150,7 @@ class QueueSettings:
     processes: int = 1  # with a scale: its least
     scale: Scale | None = None
     serves: tuple[str, ...] = ()  # in strict order; left empty, it becomes the queue itself
+    weights: tuple[int, ...] = ()  # of each in `serves`, if they are served by weight and not in order
     handle_timeout: float = 60.0
     kill_after: float = 5.0
     on_timeout: OnTimeout = OnTimeout.RETRY
@@ -162,7 +171,10 @@ class QueueSettings:
     unknown_task_wait: float = 600.0
     gate_closed: Literal["raise", "drop"] = "raise"
     length_levels: tuple[tuple[str, int], ...] = (("info", 10), ("warning", 50), ("error", 500))
+    keep_failed: Keep = Keep()
+    keep_timeout: Keep = Keep()
     concurrency: int = 1
+    max_running: int = 0  # over all consumers and hosts
     executor: str = "auto"  # auto | sync
     preload: str = "auto"  # auto | always | never
     environment: Environment = AS_THE_MASTER
@@ -194,6 +206,27 @@ class QueueSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CronSettings:
+    """What is pushed at times of the clock, once for each tick over all hosts."""
+
+    name: str
+    task: str
+    schedule: str
+    queue: str = "default"  # neither master nor scheduler knows the task's own: they never import it
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    timezone: str = "UTC"
+    catch_up: Literal["none", "last", "all"] = "last"
+    overlap: Literal["skip", "allow"] = "skip"
+    origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)
+
+    def place(self, key: str) -> tuple[str, int]:
+        """The file and line of a key, of any of its keys if that one is not written."""
+        origin = self.origins.get(key) or next(iter(self.origins.values()), None)
+        return (origin.file, origin.line) if origin else ("", 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """The whole configuration of one application on this host."""
 
@@ -207,6 +240,7 @@ class Settings:
     programs: dict[str, ProgramSettings]
     groups: dict[str, tuple[str, ...]]  # of queues and programs
     reload: ReloadSettings
+    crons: dict[str, CronSettings] = field(default_factory=dict)
     logging: LoggingSettings = LoggingSettings()
     hooks: HookSettings = HookSettings()
     files: tuple[str, ...] = field(default=(), compare=False)  # all files read, the main file first

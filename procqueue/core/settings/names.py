@@ -23,7 +23,7 @@ from procqueue.core.units import shown
 def check_names(reading: Reading, documents: Sequence[Document]) -> None:
     """Whether each name can be one, and stands for one thing only."""
     first: dict[str, tuple[Document, Path]] = {}
-    for table, what in (("queues", "queue"), ("processes", "program"), ("groups", "group")):
+    for table, what in (("queues", "queue"), ("processes", "program"), ("groups", "group"), ("cron", "cron")):
         for document in documents:
             for name in reading.table(document, (table,)):
                 path = (table, name)

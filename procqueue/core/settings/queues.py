@@ -92,6 +92,8 @@ def _settings(name: str, own: Section, defaults: Section, cpus: int, root: str) 
             values["processes"] = cpus
         case Scale() as scale:
             values |= {"processes": scale.min, "scale": scale}
+    if isinstance(served := values.get("serves"), dict):
+        values |= {"serves": tuple(served), "weights": tuple(served.values())}
     if "on_timeout" in values:
         values["on_timeout"] = OnTimeout(values["on_timeout"])
     for key in ("stdout", "stderr"):

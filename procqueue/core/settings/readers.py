@@ -14,7 +14,7 @@ from typing import Any
 import tomli
 
 from procqueue.core.settings.expand import Fed
-from procqueue.core.settings.model import RetryDelays, Scale
+from procqueue.core.settings.model import Keep, RetryDelays, Scale
 from procqueue.core.settings.texts import filled_path as filled_path
 from procqueue.core.settings.texts import path as path
 from procqueue.core.settings.texts import text as text
@@ -194,10 +194,12 @@ def paths(value: Any) -> tuple[str, ...]:
     return tuple(filled_path(name) for name in texts(value, 'write a list of strings: ["src", "*.toml"]'))
 
 
-def serves(value: Any) -> tuple[str, ...]:
-    """Names of queues in strict order; whether they exist is checked when all are known."""
-    if isinstance(value, dict):
-        raise Wrong(f"serving by weight {LATER}", 'name the queues in strict order: ["urgent", "emails"]')
+def serves(value: Any) -> tuple[str, ...] | dict[str, int]:
+    """Names of queues in strict order, or their weights; whether they exist is checked when all are known."""
+    if isinstance(value, Fed) and value.startswith("{"):
+        value = fed(value)
+    if isinstance(value, dict) and value:
+        return dict(table(**dict.fromkeys(value, whole(1, 1000)))(value))
     names = texts(value, 'write a list of queues: ["urgent", "emails"]')
     if not names:
         raise Wrong(
@@ -264,6 +266,11 @@ def retry_delays(value: Any) -> RetryDelays:
     if not items:
         raise Wrong("the list is empty", 'write a duration, or a list such as [5, 30, "5m"]')
     return RetryDelays(listed=tuple(seconds(item) for item in items))
+
+
+def keep(value: Any) -> Keep:
+    """How many messages that nobody will run are kept, and how long; what is left out has its default."""
+    return Keep(**table(count=count_or_off, age=duration)(value))
 
 
 def _growing_delays(value: dict[str, Any]) -> RetryDelays:

@@ -137,7 +137,6 @@ def _holds(written: Any, mark: str) -> bool:
 
 def _unknown_hint(path: Path, value: object, known: frozenset[str]) -> str:
     name = path[-1]
-    near = home_of(name) or nearest(name, sorted(known))
-    if not near and len(path) == 1 and isinstance(value, dict):
-        return f"for a queue write [queues.{name}]"
-    return near
+    if len(path) == 1 and isinstance(value, dict):
+        return nearest(name, sorted(known)) or home_of(name) or f"for a queue write [queues.{name}]"
+    return home_of(name) or nearest(name, sorted(known))

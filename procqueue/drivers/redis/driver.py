@@ -45,6 +45,7 @@ from procqueue.drivers.redis import replies
 from procqueue.drivers.redis.connection import Link
 from procqueue.drivers.redis.scripts import KEYS, load_scripts
 from procqueue.drivers.redis.sentinels import guided
+from procqueue.drivers.redis.upkeep import Upkeep
 from procqueue.drivers.redis.wait import Waiter
 
 #: Tombstones stand so long: no process sleeps a week and then settles.
@@ -54,7 +55,7 @@ TOMBSTONE_MS = 7 * 86_400_000
 _FORGET_AT_ONCE = 10
 
 
-class RedisDriver:
+class RedisDriver(Upkeep):
     """Messages in Redis ≥ 6.2 or Valkey: the contract of drivers/contract.py.
 
     `url`: redis://, rediss://, unix:// or redis+sentinel://. `prefix` begins every key. `timeout` and
@@ -102,9 +103,9 @@ class RedisDriver:
 
     # consumers
 
-    def register(self, queue: str, consumer: str, host: str) -> None:
-        """Make `consumer` known as one of `host`."""
-        self._run("register", queue, (consumer, host))
+    def register(self, queue: str, consumer: str, host: str, max_running: int = 0) -> None:
+        """Make `consumer` known as one of `host`, and say how many messages may run at once."""
+        self._run("register", queue, (consumer, host, max_running))
 
     def turn(
         self,

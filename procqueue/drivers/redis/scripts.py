@@ -55,6 +55,11 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "forget": ("_find",),
         "retry": ("_locks",),
         "clear": (),
+        "trim": (),
+        "push_tick": ("_locks", "_store"),
+        "ticks": (),
+        "cancel": ("_settle", "_find"),
+        "cancelling": (),
     }
 )
 
@@ -80,6 +85,8 @@ KEYS = (
     "traits",
     "locks",
     "ranked",
+    "crons",
+    "cancelled",
 )
 
 #: What the scripts know of the contract, by the names that they use.

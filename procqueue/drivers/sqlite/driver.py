@@ -38,6 +38,7 @@ from procqueue.drivers.listing import listed
 from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches, traits
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
+from procqueue.drivers.sqlite.upkeep import Upkeep
 from procqueue.drivers.sqlite.wake import Wake
 
 #: How long the ids of dead consumers are remembered, and how often the older ones are forgotten.
@@ -52,7 +53,7 @@ SELECT id, ticket, counters FROM messages WHERE queue = ? AND owner = ? ORDER BY
 """
 
 
-class SqliteDriver:
+class SqliteDriver(Upkeep):
     """A store in the file `path`, for the processes of one host; implements contract.Driver.
 
     `synchronous`: "full" loses nothing at a power cut, "normal" only the last commits. `mode`: of the files;
@@ -106,10 +107,11 @@ class SqliteDriver:
 
     # consumers
 
-    def register(self, queue: str, consumer: str, host: str) -> None:
+    def register(self, queue: str, consumer: str, host: str, max_running: int = 0) -> None:
         """Make the consumer known; from now on no wake-up of its queue is lost. Raises Gone."""
         with self._link.writing() as db:
             living.register(db, queue, consumer, host)
+            switches.limit(db, queue, max_running)
         self._listen(queue)
 
     def turn(
@@ -134,8 +136,8 @@ class SqliteDriver:
             numbers = Numbers.of(db, queue)
             mine = rows.owned_rows(db, queue, consumer)
             refused = rows.settle(db, numbers, mine, settlements, now_us // 1000)
-            no_messages = notices_only or switches.paused(db, queue, now_us // 1000) is not None
-            taken = rows.reserve(db, numbers, consumer, take, max_bytes, now_us, notices_only=no_messages)
+            places = 0 if notices_only else switches.places(db, queue, take, now_us // 1000)
+            taken = rows.reserve(db, numbers, consumer, take, max_bytes, now_us, places)
             numbers.save(db)
             more = switches.is_ready(db, queue, now_us // 1000)
         if more:

@@ -80,6 +80,10 @@ DELETE FROM messages WHERE seq IN (
 #: So often a reservation looks at what waits, if all it found had expired.
 MAX_LOOKS = 7
 
+CANCELLED = "SELECT id, header FROM cancelled WHERE queue = ?"
+CANCEL = "INSERT OR REPLACE INTO cancelled (queue, id, header) VALUES (?, ?, ?)"
+CANCEL_ENDED = "DELETE FROM cancelled WHERE queue = ? AND id = ?"
+
 
 @dataclass(slots=True)
 class Numbers:
@@ -158,24 +162,21 @@ def reserve(
     take: int,
     max_bytes: int,
     now_us: int,
-    *,
-    notices_only: bool = False,
+    places: int,
 ) -> list[Reservation]:
-    """Give the consumer up to `take` rows, notices first; the first however large it is.
+    """Give the consumer up to `take` rows, notices first, and at most `places` messages.
 
-    What did not begin in time is dropped on the way.
+    The first is given however large it is. What did not begin in time is dropped on the way.
     """
     taken: list[Reservation] = []
     ticket = max(numbers.ticket + 1, now_us)
-    lists = [(FREE_NOTICES, TAKE_NOTICE)] + [(WAITING, TAKE)] * (0 if notices_only else MAX_LOOKS)
-    for select, update in lists:
-        if take <= len(taken):
+    for select, update in [(FREE_NOTICES, TAKE_NOTICE)] + [(WAITING, TAKE)] * MAX_LOOKS:
+        room = take - len(taken) if select is FREE_NOTICES else min(take - len(taken), places)
+        if room <= 0:
             break
         updates = []
         late = []
-        for seq, id, body, counters, pushed_ms, expires_ms in db.execute(
-            select, (numbers.queue, take - len(taken))
-        ):
+        for seq, id, body, counters, pushed_ms, expires_ms in db.execute(select, (numbers.queue, room)):
             if expires_ms and expires_ms <= now_us // 1000 and unpack(counters) == NO_COUNTERS:
                 late.append((seq, id))
                 continue
@@ -190,6 +191,7 @@ def reserve(
         db.executemany(update, updates)
         if late:
             traits.expire(db, numbers.queue, numbers.next_place(), late, now_us)
+            places -= len(updates)
         elif select is WAITING:
             break
     return taken
@@ -206,12 +208,15 @@ def settle(
     refused = []
     done = []
     owes = False
+    marks = cancelled(db, numbers.queue)
     for settlement in settlements:
         row = owned.get(settlement.ticket)
         if row is None or row.id != settlement.id:
             refused.append(settlement.ticket)
             continue
         del owned[settlement.ticket]
+        if row.id in marks:
+            settlement = _as_cancelled(db, numbers.queue, settlement, marks[row.id])  # noqa: PLW2901
         verdict = settlement.verdict
         if settlement.owes and not row.is_notice:
             owes = True
@@ -228,11 +233,37 @@ def settle(
 
 
 def put_back(db: sqlite3.Connection, numbers: Numbers, rows: Sequence[OwnedRow]) -> int:
-    """Return rows to the places they had, uncharged; return how many."""
-    db.executemany(PUT_BACK, [(row.seq,) for row in rows])
+    """Return rows to the places they had, uncharged; what was cancelled goes. Return how many."""
+    marks = cancelled(db, numbers.queue)
+    for row in rows:
+        if row.id in marks:
+            db.execute(CANCEL_ENDED, (numbers.queue, row.id))
+            remove_cancelled(db, numbers, row.seq, row.id, marks[row.id])
+    numbers.save(db)
+    db.executemany(PUT_BACK, [(row.seq,) for row in rows if row.id not in marks])
     if any(row.is_notice for row in rows):
         db.execute(TOO_MANY_NOTICES, (numbers.queue, MAX_NOTICES))
     return len(rows)
+
+
+def cancelled(db: sqlite3.Connection, queue: str) -> dict[str, bytes]:
+    """Return the reserved messages that are to go, each with the header of its notice."""
+    return dict(db.execute(CANCELLED, (queue,)).fetchall())
+
+
+def remove_cancelled(db: sqlite3.Connection, numbers: Numbers, seq: int, id: str, header: bytes) -> None:
+    """Remove a message that nobody runs, and leave its notice."""
+    place = numbers.next_place()
+    db.execute(OWE, (notice_id(id, place), place, header + b"\n", seq))
+    db.execute(DELETE, (seq,))
+    db.execute(TOO_MANY_NOTICES, (numbers.queue, MAX_NOTICES))
+
+
+def _as_cancelled(db: sqlite3.Connection, queue: str, settlement: Settlement, header: bytes) -> Settlement:
+    db.execute(CANCEL_ENDED, (queue, settlement.id))
+    if settlement.verdict.kind is Kind.ACK:
+        return settlement  # it was done before it heard of it
+    return Settlement(settlement.id, settlement.ticket, Verdict(Kind.ACK), owes=header)
 
 
 def _carry_out(

@@ -113,6 +113,30 @@ CREATE TABLE gates (
   since_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- Queues of which only so many messages may be reserved at once.
+CREATE TABLE limits (
+  queue TEXT PRIMARY KEY,
+  max_running INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- Reserved messages that go when they are settled, whatever the verdict, with the header of the notice they leave.
+CREATE TABLE cancelled (
+  queue TEXT NOT NULL,
+  id TEXT NOT NULL,
+  header BLOB NOT NULL,
+  PRIMARY KEY (queue, id)
+) WITHOUT ROWID;
+
+-- How far each cron has come: its last tick, by which schedule, and the id of what it pushed last ("": nothing).
+CREATE TABLE crons (
+  queue TEXT NOT NULL,
+  cron TEXT NOT NULL,
+  tick_ms INTEGER NOT NULL,
+  schedule TEXT NOT NULL,
+  id TEXT NOT NULL,
+  PRIMARY KEY (queue, cron)
+) WITHOUT ROWID;
+
 -- The ids of dead consumers, and of dead hosts as "host ID".
 CREATE TABLE gone (
   queue TEXT NOT NULL,

@@ -1,4 +1,5 @@
-"""The switches of a queue: the consumers' (since when it is paused, and until when), and the producers' gate.
+"""The switches of a queue: what keeps its messages from being reserved (its pause, and how many may run at
+once), and the producers' gate.
 
 Every function here is called with a transaction open and leaves the commit to link.py.
 """
@@ -9,11 +10,15 @@ import sqlite3
 
 from procqueue.drivers.contract import OPEN_GATE, Gate, GateState, Pause
 
-#: Is there something to take? ?1 is the queue, ?2 the time. Of a paused queue only notices are handed out.
-READY = """
+RESERVED = "SELECT count(*) FROM messages WHERE queue = ?1 AND owner IS NOT NULL AND state = 'reserved'"
+
+#: Is there something to take? ?1 is the queue, ?2 the time. Of a paused queue only notices are handed out,
+#: and so they are of one in which as many run as may.
+READY = f"""
   EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'notice' AND owner IS NULL)
   OR (EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND state = 'waiting')
-      AND NOT EXISTS (SELECT 1 FROM pauses WHERE queue = ?1 AND (until_ms IS NULL OR until_ms > ?2)))
+      AND NOT EXISTS (SELECT 1 FROM pauses WHERE queue = ?1 AND (until_ms IS NULL OR until_ms > ?2))
+      AND NOT EXISTS (SELECT 1 FROM limits WHERE queue = ?1 AND max_running <= ({RESERVED})))
 """
 IS_READY = f"SELECT {READY}"
 
@@ -24,10 +29,30 @@ RESUME = "DELETE FROM pauses WHERE queue = ?"
 GATE = "SELECT state, since_ms FROM gates WHERE queue = ?"
 SET_GATE = "INSERT OR REPLACE INTO gates (queue, state, since_ms) VALUES (?, ?, ?)"
 
+LIMIT = "INSERT OR REPLACE INTO limits (queue, max_running) VALUES (?, ?)"
+NO_LIMIT = "DELETE FROM limits WHERE queue = ?"
+FREE = f"SELECT max_running - ({RESERVED}) FROM limits WHERE queue = ?1"
+
 
 def is_ready(db: sqlite3.Connection, queue: str, now_ms: int) -> bool:
     """Return whether a consumer would be given something."""
     return bool(db.execute(IS_READY, (queue, now_ms)).fetchone()[0])
+
+
+def limit(db: sqlite3.Connection, queue: str, max_running: int) -> None:
+    """Let no more messages be reserved at once; 0: any number."""
+    if max_running:
+        db.execute(LIMIT, (queue, max_running))
+    else:
+        db.execute(NO_LIMIT, (queue,))
+
+
+def places(db: sqlite3.Connection, queue: str, most: int, now_ms: int) -> int:
+    """Return how many messages may be reserved now, at most `most`."""
+    if paused(db, queue, now_ms):
+        return 0
+    free = db.execute(FREE, (queue,)).fetchone()
+    return max(0, min(most, free[0])) if free else most
 
 
 def paused(db: sqlite3.Connection, queue: str, now_ms: int) -> Pause | None:

@@ -20,6 +20,7 @@ from procqueue.core.verdict import UNTOUCHED, Settlement
 from procqueue.drivers.contract import Driver
 from procqueue.process.board import SLOTS, Board
 from procqueue.process.consumer.settle import Ledger
+from procqueue.process.consumer.shares import Shares
 from procqueue.process.consumer.standing import Standing
 from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.log import Log
@@ -74,6 +75,7 @@ class Intake:
         driver: Driver,
         standing: Standing,
         queues: Sequence[str],
+        shares: Shares,
         board: Board,
         ledger: Ledger,
         expect: Callable[[Held], None],
@@ -85,6 +87,7 @@ class Intake:
         self._driver = driver
         self._standing = standing
         self._queues = tuple(queues)
+        self._shares = shares
         self._board = board
         self._ledger = ledger
         self._expect = expect  # writes the verdicts of what may end a run, before the claim says RUNNING
@@ -156,18 +159,20 @@ class Intake:
                 self._repaired(Repair.DROPPED, len(settlements) - begun, queue)
 
     def _refill(self, room: int) -> bool:
-        """Take from the first queue that has something; True if anything was taken."""
+        """Take from the first queue whose turn it is and that has something; True if anything was taken."""
         self._standing.secure_tickets()
         take = min(self.pace.fair(), room)
-        for queue in self._queues:
+        order = self._shares.order()
+        for place, queue in enumerate(order):
             for other in self._ledger.queues():
                 if other != queue:
                     self._turn(other, 0)
-            if self._turn(queue, take):
+            if number := self._turn(queue, take):
+                self._shares.took(queue, number, order[:place])
                 return True
         return False
 
-    def _turn(self, queue: str, take: int) -> bool:
+    def _turn(self, queue: str, take: int) -> int:
         settlements = self._ledger.of(queue)
         try:
             turn = self._driver.turn(
@@ -194,7 +199,7 @@ class Intake:
         if turn.taken:
             self._last[queue] = turn.taken[-1].ticket
         self._doubts.pop(queue, None)
-        return bool(turn.taken)
+        return len(turn.taken)
 
     def _compare(self, queue: str, number: int) -> None:
         """Let the driver and us agree on what we own (law D13)."""

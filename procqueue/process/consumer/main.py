@@ -33,6 +33,7 @@ from procqueue.process.consumer.lastresort import LastResort
 from procqueue.process.consumer.limits import Limits
 from procqueue.process.consumer.run import InlineExecutor
 from procqueue.process.consumer.settle import Ledger
+from procqueue.process.consumer.shares import Shares
 from procqueue.process.consumer.standing import Standing
 from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.lifeline import Lifeline
@@ -132,12 +133,13 @@ class Consumer:
         self._executor = InlineExecutor(
             self._settings, self._identity.consumer, board, self._interrupts, self._last_resort, self._log
         )
+        limits = {name: self._settings.queues[name].max_running for name in self._queue.serves}
         self._standing = Standing(
-            driver, self._identity.consumer, self._identity.host, self._queue.serves, board, self._lifeline,
-            self._log,
-        )  # fmt: skip
+            driver, self._identity.consumer, self._identity.host, limits, board, self._lifeline, self._log
+        )
+        shares = Shares(self._queue.serves, self._queue.weights)
         self._intake = Intake(
-            driver, self._standing, self._queue.serves, board, self._ledger, self._executor.expect,
+            driver, self._standing, self._queue.serves, shares, board, self._ledger, self._executor.expect,
             self._last_resort.rest, self._interrupts, self._poke, self._log,
         )  # fmt: skip
         try:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from types import FrameType
 
 from procqueue.core.message import NO_COUNTERS, Charge, Counters
-from procqueue.core.outcome import Outcome
+from procqueue.core.outcome import Ending, Outcome
 from procqueue.core.policy import Policy, if_dead, if_interrupted, if_killed, judge
 from procqueue.core.record import Record, dropped_for, is_event, read_event
 from procqueue.core.settings.model import QueueSettings, Settings
@@ -41,6 +41,9 @@ from procqueue.tasks.telling import (
     tell_failure,
     tell_of_notice,
 )
+
+#: What was cancelled before its handler began.
+_NOT_BEGUN = Ended(Outcome(Ending.CANCELLED, error="cancelled before it began"))
 
 
 class Maimed(RuntimeError):
@@ -72,7 +75,8 @@ class InlineExecutor:
         self._maimed = False
         self._began = 0.0  # what runs
         self.timed_out = False
-        interrupts.catch(self._on_alarm)
+        self._running: Held | None = None  # whose handler runs
+        interrupts.catch(self._on_alarm, self._on_cancel)
 
     def expect(self, held: Held) -> None:
         """Write what becomes of a message that ends this process, as far as its queue's settings say."""
@@ -99,8 +103,10 @@ class InlineExecutor:
             self._arm(held, policy, policy.handle_timeout)
         else:
             self._arm_alarm(policy.handle_timeout)
-        ended = run(prepared, message)
+        self._running = held
+        ended = _NOT_BEGUN if self._is_cancelled(held) else run(prepared, message)
         self._disarm()
+        self._running = None
         return self._settle(held, ended, prepared, policy)
 
     # verdicts, before and after
@@ -130,7 +136,7 @@ class InlineExecutor:
         else:
             record = self._record(held, outcome)
             self._tell(held, outcome, verdict, prepared)
-        if verdict.is_final:
+        if verdict.is_final and outcome.ending is not Ending.CANCELLED:
             self._run_hook(held, ended, verdict, prepared, policy)
         self._end(held, verdict)
         if prepared is not None and not verdict.is_final and is_run_heard():
@@ -240,7 +246,7 @@ class InlineExecutor:
         if os.getpid() != self._pid:
             os._exit(0)  # the handler forked, and its child has come back here: it owns nothing
         try:
-            self._interrupts.catch(self._on_alarm)
+            self._interrupts.catch(self._on_alarm, self._on_cancel)
             os.fchdir(self._home)
             self._maimed = os.fstat(self._interrupts.lifeline.fileno()).st_ino != self._lifeline
         except (OSError, ValueError):  # closed; or the number is now that of something else
@@ -257,6 +263,18 @@ class InlineExecutor:
             self.timed_out = True
             raise
 
+    def _on_cancel(self, _signum: int, frame: FrameType | None) -> None:
+        if self._running is None or not self._is_cancelled(self._running):
+            return  # meant for one that has ended
+        try:
+            deliver_timeout(frame, cancelled=True)
+        except BaseException:
+            self.timed_out = True
+            raise
+
+    def _is_cancelled(self, held: Held) -> bool:
+        return self._board.is_cancelled(held.queue, held.slot, held.reservation.ticket)
+
     # telling
 
     def _queue(self, held: Held) -> QueueSettings:
@@ -270,7 +288,9 @@ class InlineExecutor:
         ).encode()  # fmt: skip
 
     def _tell(self, held: Held, outcome: Outcome, verdict: Verdict, prepared: Prepared | None) -> None:
-        event = {Kind.FAIL: "failed", Kind.PARK: "parked"}.get(verdict.kind, outcome.ending.value)
+        event = outcome.ending.value
+        if outcome.ending is not Ending.CANCELLED:
+            event = {Kind.FAIL: "failed", Kind.PARK: "parked"}.get(verdict.kind, event)
         say = self._log.warning if verdict.is_final else self._log.info
         say(
             event, queue=held.reservation.queue, id=held.reservation.id,

@@ -7,7 +7,7 @@ far the tickets had come, and tells the master what was lost or repaired (laws D
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from procqueue.core.repairs import Repair
 from procqueue.drivers.contract import Driver
@@ -18,14 +18,17 @@ from procqueue.process.registration import last_tickets, name_of
 
 
 class Standing:
-    """One consumer at its store. `name` is what the store knows it by."""
+    """One consumer at its store. `name` is what the store knows it by.
+
+    `limits`: of each queue that it serves, how many messages may run at once over all hosts (0: any number).
+    """
 
     def __init__(
         self,
         driver: Driver,
         consumer: str,
         host: str,
-        queues: Sequence[str],
+        limits: Mapping[str, int],
         board: Board,
         lifeline: Lifeline,
         log: Log,
@@ -34,7 +37,8 @@ class Standing:
         self._driver = driver
         self._consumer = consumer
         self._host = host
-        self._queues = tuple(queues)
+        self._limits = limits
+        self._queues = tuple(limits)
         self._board = board
         self._lifeline = lifeline
         self._log = log
@@ -42,8 +46,8 @@ class Standing:
 
     def register(self) -> None:
         """Become known in all queues. Raises Gone."""
-        for queue in self._queues:
-            self._driver.register(queue, self.name, self._host)
+        for queue, max_running in self._limits.items():
+            self._driver.register(queue, self.name, self._host, max_running)
 
     def leave(self) -> None:
         """Be known no more; what is still owned goes back to the head."""

@@ -30,11 +30,16 @@ class Interrupts:
         self._poll = select.poll()
         self._poll.register(lifeline.fileno(), select.POLLIN)
 
-    def catch(self, on_alarm: Callable[[int, FrameType | None], None]) -> None:
+    def catch(
+        self,
+        on_alarm: Callable[[int, FrameType | None], None],
+        on_cancel: Callable[[int, FrameType | None], None],
+    ) -> None:
         """Let signals in, and let them end a wait; after each message again: user code changes all of it."""
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
         signal.signal(signal.SIGALRM, on_alarm)
+        signal.signal(signal.SIGURG, on_cancel)  # ignored by default: it may come early, or to a child
         signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 

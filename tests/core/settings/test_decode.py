@@ -188,7 +188,6 @@ def test_a_disabled_queue_needs_no_app() -> None:
 @pytest.mark.parametrize(
     ("text", "key"),
     [
-        ("[cron.nightly]\ntask = 'x'", "cron.nightly"),
         ("[web]", "web"),
         ("[drivers.other]\nurl = 'sync://'", "drivers.other"),
         ("[driver]\ngroup = 'x'", "driver.group"),

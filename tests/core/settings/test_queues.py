@@ -10,7 +10,7 @@ import pytest
 from procqueue.core.settings.decode import Facts
 from procqueue.core.settings.environment import INDEX, UNLIMITED, Environment, Limit, LogTarget, To
 from procqueue.core.settings.keys import QUEUE
-from procqueue.core.settings.model import OnTimeout, QueueSettings, RetryDelays, Scale
+from procqueue.core.settings.model import Keep, OnTimeout, QueueSettings, RetryDelays, Scale
 from procqueue.core.settings.processes import ENVIRONMENT
 from tests.core.settings.reading import APP, only_problem, problems, settings
 
@@ -193,6 +193,12 @@ def test_each_key_is_read_into_its_field(line: str, key: str, value: Any) -> Non
         ("limits = {as = 1000}", "less than 1 MiB"),
         ("limits = {cpu = 0.5}", "whole seconds"),
         ('limits = {core = "off"}', "is not a limit"),
+        ("serves = {}", "must be a list"),
+        ("serves = {emails = 0}", "whole number from 1"),
+        ("keep_failed = 5", "must be a table"),
+        ("max_running = -1", "whole number from 0"),
+        ("max_running = 1.5", "whole number from 0"),
+        ('max_running = "one"', "whole number from 0"),
         ("limits = 5", "must be a table"),
         ('stdout = "stdout"', "is not a place"),
         ('stderr = "stderr"', "is not a place"),
@@ -214,11 +220,7 @@ def test_an_impossible_value_is_told_at_its_key_and_line(line: str, text: str) -
         "concurrency = 2",
         'executor = "threads"',
         'executor = "async"',
-        "serves = {urgent = 3, emails = 1}",
         'driver = "other"',
-        "max_running = 0",
-        'keep_failed = {count = 1, age = "30d"}',
-        'keep_timeout = {count = 1, age = "30d"}',
         "max_releases = 0",
     ],
 )
@@ -227,6 +229,21 @@ def test_what_a_later_version_brings_is_known_and_refused(line: str) -> None:
 
     assert "is not available in this version" in problem.text
     assert problem.hint
+
+
+def test_queues_are_served_by_weight() -> None:
+    text = APP + "[queues.urgent]\n[queues.emails]\nserves = {urgent = 3, emails = 1}"
+
+    read = settings(text).queues["emails"]
+
+    assert (read.serves, read.weights) == (("urgent", "emails"), (3, 1))
+    assert "there is no queue" in only_problem(text.replace("{urgent", "{x")).text
+
+
+def test_what_is_left_out_of_a_retention_has_its_default() -> None:
+    read = queue('keep_failed = {count = 5}\nkeep_timeout = {age = "off"}')
+
+    assert (read.keep_failed, read.keep_timeout) == (Keep(count=5), Keep(age=0.0))
 
 
 def test_a_mistake_inside_a_table_of_delays_is_told_at_that_very_key() -> None:
@@ -332,7 +349,9 @@ def test_disabled_queues_do_not_count() -> None:
 
 
 def test_every_field_of_a_queue_has_a_key_and_every_key_a_doc() -> None:
-    fields = set(QueueSettings.__dataclass_fields__) - {"name", "scale", "environment", "origins"}
+    fields = set(QueueSettings.__dataclass_fields__) - {
+        "name", "scale", "weights", "environment", "origins",
+    }  # fmt: skip
 
     assert fields | {*ENVIRONMENT} - {"login_env"} == {key.name for key in QUEUE.values() if key.read}
     assert all(re.fullmatch(r"\S[^\n]+", key.doc) for key in QUEUE.values())

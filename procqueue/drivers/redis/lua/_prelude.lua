@@ -7,10 +7,10 @@
 local call = redis.call
 local STATE, CONSUMERS, GONE, HOSTS, BODIES, META, HISTORY, WAITING, DELAYED, FAILED, TIMEOUT, NOTICES, WAKE, INBOX =
   unpack(KEYS, 1, 14)
-local SESSIONS, USES, REMEMBERED, TRAITS, LOCKS, RANKED = unpack(KEYS, 15, 20)
+local SESSIONS, USES, REMEMBERED, TRAITS, LOCKS, RANKED, CRONS, CANCELLED = unpack(KEYS, 15, 22)
 local OWNED = KEYS[FIXED_KEYS + 1] -- of the consumer in question
 
-local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused', 'gate')
+local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused', 'gate', 'max_running')
 if known[1] and (tonumber(known[1]) or 1e9) > LAYOUT then
   return redis.error_reply('NEWER layout ' .. known[1] .. ' is stored, this procqueue knows ' .. LAYOUT)
 end
@@ -98,14 +98,30 @@ local function gate()
   return state, tonumber(since)
 end
 
-local function waits()
-  return call('LLEN', WAITING) > 0 or call('ZCARD', RANKED) > 0
+local function waiting()
+  return call('LLEN', WAITING) + call('ZCARD', RANKED)
+end
+
+-- What has a body and stands nowhere else is reserved (law D3).
+local noticed = tonumber(known[4] or 0) or 0 -- how many notices are owned
+local function reserved()
+  local stand = waiting() + call('ZCARD', DELAYED) + call('ZCARD', TIMEOUT) + call('ZCARD', FAILED)
+  return math.max(0, call('HLEN', BODIES) - stand - call('LLEN', NOTICES) - noticed)
+end
+
+-- How many messages may be reserved now: max_running is counted here, over all consumers and hosts.
+local LIMIT = tonumber(known[7] or 0) or 0
+local function places()
+  return pause() and 0 or LIMIT > 0 and math.max(0, LIMIT - reserved()) or math.huge
+end
+if LIMIT > 0 then
+  reserved() -- each key is of its type, or nothing is written
 end
 
 -- One marker, however often it is set: the consumer that pops it looks, and sets it again if more is there that
 -- it may be given; else those that wait would wake one another for ever.
 local function wake()
-  if call('ZCARD', WAKE) == 0 and (call('LLEN', NOTICES) > 0 or not pause() and waits()) then
+  if call('ZCARD', WAKE) == 0 and (call('LLEN', NOTICES) > 0 or waiting() > 0 and places() > 0) then
     call('ZREM', WAKE, '') -- as a first write it lets a Redis that is full take the next
     call('ZADD', WAKE, 0, '1')
   end

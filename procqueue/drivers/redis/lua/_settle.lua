@@ -1,11 +1,12 @@
--- Carrying out verdicts, for turn, compare, leave and reclaim: laws D3, D4, D15. The caller has checked the
+-- Carrying out verdicts, for turn, compare, leave, reclaim and cancel: laws D3, D4, D15. The caller has checked the
 -- owner and has taken the ids out of OWNED; nothing from here on can fail.
 
 local ACK, RETURN, RELEASE, FAIL, PARK = 1, 2, 3, 4, 5 -- verdict.Kind
-local noticed = tonumber(known[4] or 0) or 0 -- how many notices are owned
 local returned = {}
 
-call('HLEN', OWNED)
+if OWNED then
+  call('HLEN', OWNED)
+end
 call('HLEN', BODIES)
 call('HLEN', META)
 call('HLEN', HISTORY)
@@ -15,6 +16,7 @@ call('ZCARD', FAILED)
 call('ZCARD', TIMEOUT)
 call('LLEN', NOTICES)
 call('ZCARD', WAKE)
+local cancelled = call('HLEN', CANCELLED) -- how many of the reserved are to go whatever their verdict
 
 -- An error reply if the consumer is not known, else nil. Law D5. That of a buried host is gone although it is
 -- known: it has yet to be reclaimed.
@@ -62,6 +64,14 @@ local function settle(id, ticket, kind, charge, delay, record, owes)
     end
   end
   if call('HEXISTS', BODIES, id) == 0 then
+    return drop({ id })
+  end
+  local header = cancelled > 0 and call('HGET', CANCELLED, id)
+  if header then
+    call('HDEL', CANCELLED, id)
+    if kind ~= ACK then
+      owe(id, ticket, header)
+    end
     return drop({ id })
   end
   if charge > 0 then

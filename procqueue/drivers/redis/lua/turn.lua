@@ -42,6 +42,9 @@ if #accepted > 0 then
   end
   if #done > 0 then
     drop(done)
+    if cancelled > 0 then
+      call('HDEL', CANCELLED, unpack(done))
+    end
   end
   for _, place in ipairs(others) do
     settle(unpack(ARGV, place, place + 6))
@@ -117,7 +120,8 @@ end
 
 reserve(of_list(NOTICES))
 noticed = noticed + #taken
-if ARGV[4] == '0' and not pause() then
+if ARGV[4] == '0' then
+  take = math.min(take, #taken + places())
   local has_ranks = call('ZCARD', RANKED) > 0
   if has_ranks then
     reserve(of_ranks('-inf', '(0'))

@@ -1,0 +1,3 @@
+-- cancelling: the reserved messages that are to go. Answers their ids.
+
+return call('HKEYS', CANCELLED)
