@@ -168,7 +168,7 @@ class Producer:
 
     def ask(self, verb: str, *args: Any, **kwargs: Any) -> Any:
         """Call a verb of the driver (drivers/contract.py) on this thread's connection. Raises DriverError."""
-        if self._driver.scheme == "sync":
+        if not self.is_storing:
             raise DriverError("sync:// runs each task inside push, so nothing is stored to look at")
         with _undisturbed():
             return getattr(self._store(), verb)(*args, **kwargs)
