@@ -56,9 +56,7 @@ def begin(project: Project, *words: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=project.folder,
         env=project.environment(),
     )  # fmt: skip
-    project.wait_until(
-        lambda: stands(project) is GateState.DRAINING or process.poll() is not None, "draining"
-    )
+    project.wait_until(lambda: stands(project) is GateState.DRAINING, "the gate to be draining")
     return process
 
 
@@ -131,13 +129,15 @@ def test_keep_closes_the_gate_and_a_gate_that_was_closed_is_closed_again(make: M
 def test_delayed_messages_are_waited_for_when_asked(make: Make, url: str | None) -> None:
     project = make(CONFIG, APP, url)
     project.start()
-    project.push("quick", 1, delay_ms=1_500)
+    far = project.push("quick", 1, delay_ms=3_600_000)
 
     verb(project, "drain", "q")
-    assert project.said() == []
+    assert "1 delayed" in verb(project, "drain", "q", "--delayed", "--timeout", "1s", code=5)
+    project.driver.forget("q", [far])
+    project.push("quick", 2, delay_ms=2_000)
     verb(project, "drain", "q", "--delayed")
 
-    assert project.said() == ["quick 1"]
+    assert project.said() == ["quick 2"]
 
 
 def test_a_consumer_that_is_killed_is_no_end(make: Make, url: str | None) -> None:
