@@ -51,7 +51,9 @@ if TYPE_CHECKING:
     from procqueue.tasks.failure import Failure as Failure
     from procqueue.tasks.listeners import Event as Event
     from procqueue.tasks.listeners import on as on
+    from procqueue.tasks.middleware import Push as Push
     from procqueue.tasks.middleware import around as around
+    from procqueue.tasks.middleware import around_push as around_push
     from procqueue.tasks.middleware import consumer_setup as consumer_setup
     from procqueue.tasks.middleware import consumer_teardown as consumer_teardown
     from procqueue.tasks.stopping import Stopping as Stopping
@@ -76,7 +78,7 @@ _HOMES = {
     "procqueue.tasks.context": ("Message", "current", "current_or_none"),
     "procqueue.tasks.failure": ("Failure",),
     "procqueue.tasks.listeners": ("Event", "on"),
-    "procqueue.tasks.middleware": ("around", "consumer_setup", "consumer_teardown"),
+    "procqueue.tasks.middleware": ("Push", "around", "around_push", "consumer_setup", "consumer_teardown"),
     "procqueue.tasks.stopping": ("Stopping", "stopping"),
     "procqueue.tasks.task": ("Task", "task"),
 }  # fmt: skip

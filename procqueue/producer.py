@@ -31,7 +31,7 @@ from procqueue.core.units import seconds
 from procqueue.drivers.chunks import chunks
 from procqueue.drivers.contract import MAX_ENTRIES, Entry
 from procqueue.pushing import Producer, first, first_of_its_key, many
-from procqueue.tasks import arguments, registry
+from procqueue.tasks import arguments, middleware, registry
 from procqueue.tasks.call import (
     ANYWHERE,
     NOTHING,
@@ -44,6 +44,7 @@ from procqueue.tasks.call import (
     placed,
 )
 from procqueue.tasks.ids import new_id
+from procqueue.tasks.middleware import Push
 
 if TYPE_CHECKING:
     from procqueue.drivers.contract import Driver
@@ -133,11 +134,11 @@ class UsingByName:
 
     def push(self, task: str, /, *args: Any, **kwargs: Any) -> Receipt:
         """Push by the task's name, with these options."""
-        return push_body(_queue_of(task), _encode(task, args, kwargs), self.placed)
+        return push_body(task, _queue_of(task), _encode(task, args, kwargs), self.placed)
 
     async def apush(self, task: str, /, *args: Any, **kwargs: Any) -> Receipt:
         """Push by the task's name, without blocking the event loop."""
-        return await apush_body(_queue_of(task), _encode(task, args, kwargs), self.placed)
+        return await apush_body(task, _queue_of(task), _encode(task, args, kwargs), self.placed)
 
 
 def queue(name: str) -> Queue:
@@ -150,35 +151,54 @@ def queue(name: str) -> Queue:
     return Queue(_producer().checked_queue(name), cast("Driver", _Asking()))
 
 
-def push_body(queue: str, body: bytes, where: Placed) -> Receipt:
-    """Push one encoded message, to `queue` unless `where` names another."""
+def push_body(task: str, queue: str, body: bytes, where: Placed) -> Receipt:
+    """Push one encoded message of `task`, to `queue` unless `where` names another."""
+    if not middleware.is_around_pushes():
+        return _push_body(queue, body, where, {})
+    push = Push(task, where.queue or queue)
+    return middleware.pushed(push, lambda: _push_body(queue, body, where, push.meta))
+
+
+async def apush_body(task: str, queue: str, body: bytes, where: Placed) -> Receipt:
+    """Push one encoded message in another thread."""
+    import asyncio  # who awaits has it already; who does not should not wait for its import
+
+    return await asyncio.to_thread(push_body, task, queue, body, where)
+
+
+def push_bodies(
+    task: str, queue: str, bodies: Iterable[bytes], chunk: int = MAX_ENTRIES, asked: Asked = NOTHING
+) -> PushedMany:
+    """Push encoded messages lazily, a chunk for `chunk` of them. Raises PushInterrupted."""
+    if not 1 <= chunk <= MAX_ENTRIES:
+        raise ValueError(f"chunk={chunk!r} is not between 1 and {MAX_ENTRIES}")
+    if not middleware.is_around_pushes():
+        return _push_bodies(queue, bodies, chunk, asked, {})
+    push = Push(task, queue, many=True)
+    return middleware.pushed(push, lambda: _push_bodies(queue, bodies, chunk, asked, push.meta))
+
+
+def _push_body(queue: str, body: bytes, where: Placed, meta: dict[str, Any]) -> Receipt:
     producer = _producer()
     name = producer.checked_queue(where.queue or queue)
     traits = where.asked.traits(body)
+    body = wire.with_meta(body, meta)
     entry = producer.entry(where.id or new_id(), body, where.delay_ms, where.at_ms, where.remember_ms, traits)
     shape = first if where.asked.on_duplicate != "raise" else first_of_its_key
     [receipts] = producer.push(name, [[entry]], shape=shape)
     return shape(receipts)
 
 
-async def apush_body(queue: str, body: bytes, where: Placed) -> Receipt:
-    """Push one encoded message in another thread."""
-    import asyncio  # who awaits has it already; who does not should not wait for its import
-
-    return await asyncio.to_thread(push_body, queue, body, where)
-
-
-def push_bodies(
-    queue: str, bodies: Iterable[bytes], chunk: int = MAX_ENTRIES, asked: Asked = NOTHING
+def _push_bodies(
+    queue: str, bodies: Iterable[bytes], chunk: int, asked: Asked, meta: dict[str, Any]
 ) -> PushedMany:
-    """Push encoded messages lazily, a chunk for `chunk` of them. Raises PushInterrupted."""
-    if not 1 <= chunk <= MAX_ENTRIES:
-        raise ValueError(f"chunk={chunk!r} is not between 1 and {MAX_ENTRIES}")
     producer = _producer()
     name = producer.checked_queue(queue)
     receipts: list[Receipt] = []
     try:
-        entries = (producer.entry(new_id(), body, traits=asked.traits(body)) for body in bodies)
+        entries = (
+            producer.entry(new_id(), wire.with_meta(body, meta), traits=asked.traits(body)) for body in bodies
+        )
         cut = chunks(((name, entry) for entry in entries), chunk)
         for some in producer.push(name, (one.entries for one in cut)):
             receipts += some

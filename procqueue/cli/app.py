@@ -31,6 +31,7 @@ VERBS = {
     "pause": ("pause", "Hand out no more messages of a queue; what runs is finished."),
     "resume": ("pause", "Hand out messages of a paused queue again."),
     "gate": ("gate", "Let producers push into a queue, or not."),
+    "drain": ("drain", "Keep producers out until all that waits is handled."),
     "signal": ("signals", "Send a signal to the processes of a queue or program."),
     "stacks": ("stacks", "Show where the processes of a queue or program are."),
     "health": ("looking", "Say whether all is well, for probes."),

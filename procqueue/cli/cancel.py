@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, say, show
-from procqueue.cli.store import Store, opened
+from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
-from procqueue.core.message import NO_COUNTERS, State
-from procqueue.core.outcome import Ending
-from procqueue.core.record import NoticeHeader
 
-_CANCELLABLE = (State.WAITING, State.DELAYED, State.RESERVED)
+if TYPE_CHECKING:
+    from procqueue.stored.queue import Queue
 
 
 @verb
-@click.argument("queue", metavar="QUEUE")
+@click.argument("queue", metavar="QUEUE", shell_complete=completing.queues)
 @click.argument("ids", nargs=-1, metavar="[ID]...")
 @click.option("--all", "everything", is_flag=True, help="All that wait, are delayed or run; wants --yes.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -35,52 +35,30 @@ def cancel(where: Where, queue: str, ids: tuple[str, ...], everything: bool, yes
             "name messages or say --all, not both" if ids else "name the messages, or say --all", hint
         )
     with opened(where) as store:
-        name = store.checked(queue)
+        asked = store.queue(queue)
         if everything:
-            ids = _all(store, name, yes)
-        return _cancel(where, store, name, ids)
-
-
-def _all(store: Store, queue: str, yes: bool) -> tuple[str, ...]:
-    counts = store.driver.counts(queue)
-    number = counts.waiting + counts.delayed + counts.reserved
-    if not yes:
-        question = f"cancel {number} messages of {queue}?"
-        if not sys.stdin.isatty():
-            raise usage(question, "say --yes")
-        click.confirm(question, abort=True, err=True)
-    return tuple(
-        one.id for state in _CANCELLABLE for one in store.driver.messages(queue, state, 0, max(1, number))
-    )
-
-
-def _cancel(where: Where, store: Store, queue: str, ids: tuple[str, ...]) -> Exit:
-    from procqueue.cli import stored
-
-    found: dict[str, State | None] = {}
-    for some in stored.in_chunks(list(dict.fromkeys(ids))):
-        found |= store.driver.cancel(queue, {id: _header(queue, id) for id in some})
-    words = {id: _word(state) for id, state in found.items()}
+            _ask(asked, yes)
+        done = asked.cancel(*ids, everything=everything)
     if where.json:
-        print_json({"v": 1, "queue": queue, "cancelled": words})
+        words = dict.fromkeys(done.removed, "removed") | dict.fromkeys(done.cancelling, "cancelling")
+        print_json({"v": 1, "queue": queue, "cancelled": words | dict.fromkeys(done.missing, "not found")})
     else:
-        for word in ("removed", "cancelling"):
-            if number := list(words.values()).count(word):
-                show(f"{number} {word} in {queue}")
-    for id, state in found.items():
+        for word, those in (("removed", done.removed), ("cancelling", done.cancelling)):
+            if those:
+                show(f"{len(those)} {word} in {queue}")
+    for id, state in done.missing.items():
         if state is None:
             say(f"{plain(id)}: not found: there is no such message")
-        elif state not in _CANCELLABLE:
-            say(f"{plain(id)}: not found: it stands in {state.value}; procqueue forget removes it")
-    return Exit.FAILED if "not found" in words.values() else Exit.OK
+        else:
+            say(f"{plain(id)}: not found: it stands in {state}; procqueue forget removes it")
+    return Exit.FAILED if done.missing else Exit.OK
 
 
-def _header(queue: str, id: str) -> bytes:
-    counters = NO_COUNTERS.pack()
-    return NoticeHeader(id, queue, Ending.CANCELLED, "cancelled by hand", counters, "").encode()
-
-
-def _word(state: State | None) -> str:
-    if state is State.RESERVED:
-        return "cancelling"
-    return "removed" if state in _CANCELLABLE else "not found"
+def _ask(queue: Queue, yes: bool) -> None:
+    if yes:
+        return
+    counts = queue.counts()
+    question = f"cancel {counts.waiting + counts.delayed + counts.reserved} messages of {queue.name}?"
+    if not sys.stdin.isatty():
+        raise usage(question, "say --yes")
+    click.confirm(question, abort=True, err=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from procqueue.cli import completing
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import moment, plain, print_json, show
 from procqueue.cli.store import opened
@@ -12,24 +13,21 @@ from procqueue.core.exits import Exit
 
 @verb
 @click.argument("action", type=click.Choice(["open", "close"]), metavar="open|close")
-@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...")
+@click.argument("queues", nargs=-1, required=True, metavar="QUEUE...", shell_complete=completing.queues)
 def gate(where: Where, action: str, queues: tuple[str, ...]) -> Exit:
     """Let producers push into QUEUE, or (close) not: then a push raises GateClosed and nothing is stored.
 
     What is stored is handled all the same; documents of foreign producers stay in the inbox. With
     gate_closed = "drop" a push returns a receipt that says gate_closed.
     """
-    from procqueue.drivers.contract import GateState
-
-    state = GateState.OPEN if action == "open" else GateState.CLOSED
     with opened(where) as store:
-        names = [store.checked(name) for name in queues]
-        gates = {name: store.driver.set_gate(name, state) for name in names}
+        switches = {name: store.queue(name).gate for name in queues}
+        gates = {name: one.open() if action == "open" else one.close() for name, one in switches.items()}
     if where.json:
-        told = {name: {"gate": one.state.value, "since": moment(one.since_ms)} for name, one in gates.items()}
+        told = {name: {"gate": one.state, "since": moment(one.since)} for name, one in gates.items()}
         print_json({"v": 1, "gates": told})
         return Exit.OK
     for name, one in gates.items():
-        since = "" if one.since_ms is None or state is GateState.OPEN else f" since {moment(one.since_ms)}"
-        show(f"{plain(name)}: gate {one.state.value}{since}")
+        since = "" if one.since is None or one.state == "open" else f" since {moment(one.since)}"
+        show(f"{plain(name)}: gate {one.state}{since}")
     return Exit.OK

@@ -46,8 +46,6 @@ ELSEWHERE = {
 
 #: Verbs that this version does not have yet, and what does the work until then.
 LATER_VERBS = {
-    "drain": "procqueue work QUEUE --burst empties a queue",
-    "message": "procqueue messages QUEUE lists them",
     "web": "procqueue status --json is what a page would show",
     "doctor": "procqueue check --connect --import", "backup": "copy the store with its own tools",
     "bench": "scripts/bench in the repository", "export": "procqueue messages QUEUE --json",

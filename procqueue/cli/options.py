@@ -46,6 +46,22 @@ def shared_options(function: F) -> F:
     return click.make_pass_decorator(Where, ensure=True)(function)  # type: ignore[return-value]
 
 
+def duration_of(_ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Return the seconds that an option says, None if it is not there. Raises Refusal."""
+    if value is None:
+        return None
+    from procqueue.cli.failures import usage
+    from procqueue.core.units import seconds
+
+    try:
+        found = seconds(value)
+    except ValueError as error:
+        raise usage(f"{param.opts[0]} {value}: {error}", "write 30s, 5m or 1h30m") from None
+    if found < 0.001:
+        raise usage(f"{param.opts[0]} {value} is no time", "write 30s, 5m or 1h30m")
+    return found
+
+
 def verb(function: Callable[..., Any]) -> click.Command:
     """Make a function a verb: `@verb` above its own options and arguments."""
     return click.command(shared_options(function))

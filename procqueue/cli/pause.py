@@ -12,44 +12,29 @@ import click
 
 from procqueue.cli import completing
 from procqueue.cli.asking import request
-from procqueue.cli.failures import usage
-from procqueue.cli.options import Where, verb
+from procqueue.cli.options import Where, duration_of, verb
 from procqueue.cli.output import moment, plain, print_json, show
 from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
-from procqueue.core.units import seconds
 
 if TYPE_CHECKING:
-    from procqueue.drivers.contract import Pause
+    from procqueue.stored.queue import Paused
 
 _HERE = click.option("--here", is_flag=True, help="This host only, over reload, restart and the next start.")
-
-
-def _duration(_ctx: click.Context, _param: click.Parameter, value: str | None) -> float | None:
-    if value is None:
-        return None
-    try:
-        found = seconds(value)
-    except ValueError as error:
-        raise usage(f"--for {value}: {error}", "write 30s, 5m or 1h30m") from None
-    if found < 0.001:
-        raise usage(f"--for {value} is no time", "write 30s, 5m or 1h30m")
-    return found
 
 
 @verb
 @click.argument("queues", nargs=-1, required=True, metavar="QUEUE...", shell_complete=completing.queues)
 @_HERE
-@click.option("--for", "duration", metavar="D", callback=_duration, help="Resume by itself after that time.")
+@click.option("--for", "duration", metavar="D", callback=duration_of, help="Resume by itself after it.")
 def pause(where: Where, queues: tuple[str, ...], here: bool, duration: float | None) -> Exit:
     """Hand out no more messages of QUEUE, on all hosts. What runs is finished; pushes are stored."""
     if here:
         paused = request(where.running(), "pause", names=list(queues), seconds=duration)["paused"]
     else:
         with opened(where) as store:
-            names = [store.checked(name) for name in queues]
-            for_ms = None if duration is None else round(duration * 1000)
-            paused = {name: document(store.driver.pause(name, for_ms)) for name in names}
+            asked = [store.queue(name) for name in queues]
+            paused = {one.name: document(one.pause(duration)) for one in asked}
     if where.json:
         print_json({"v": 1, "paused": paused})
         return Exit.OK
@@ -68,9 +53,9 @@ def resume(where: Where, queues: tuple[str, ...], here: bool) -> Exit:
         resumed, already = answer["resumed"], answer["already"]
     else:
         with opened(where) as store:
-            names = [store.checked(name) for name in queues]
-            resumed = [name for name in names if store.driver.resume(name)]
-            already = [name for name in names if name not in resumed]
+            asked = [store.queue(name) for name in queues]
+            resumed = [one.name for one in asked if one.resume()]
+            already = [one.name for one in asked if one.name not in resumed]
     if where.json:
         print_json({"v": 1, "resumed": resumed, "already": already})
         return Exit.OK
@@ -81,11 +66,11 @@ def resume(where: Where, queues: tuple[str, ...], here: bool) -> Exit:
     return Exit.OK
 
 
-def document(pause: Pause | None) -> dict[str, Any] | None:
+def document(pause: Paused | None) -> dict[str, Any] | None:
     """Return what `queues` and `pause` say of a pause: since and until when, ISO 8601."""
     if pause is None:
         return None
-    return {"since": moment(pause.since_ms), "until": moment(pause.until_ms)}
+    return {"since": moment(pause.since), "until": moment(pause.until)}
 
 
 def words(paused: dict[str, Any]) -> str:

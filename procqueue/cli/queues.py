@@ -16,7 +16,7 @@ from procqueue.core.exits import Exit
 from procqueue.core.units import format_seconds
 
 if TYPE_CHECKING:
-    from procqueue.drivers.contract import Driver
+    from procqueue.stored.queue import Queue
 
 _COUNTS = ("waiting", "delayed", "reserved", "failed", "timeout", "inbox")
 
@@ -28,8 +28,8 @@ def queues(where: Where, names: tuple[str, ...]) -> Exit:
     with opened(where) as store:
         if not names and store.queues is None:
             raise usage("without a configuration file, name the queues: procqueue queues emails")
-        chosen = [store.checked(name) for name in names or store.queues or ()]
-        found = {name: _queue(store.driver, name) for name in chosen}
+        chosen = [store.queue(name) for name in names or store.queues or ()]
+        found = {queue.name: _queue(queue) for queue in chosen}
     if where.json:
         print_json({"v": 1, "queues": found})
         return Exit.OK
@@ -48,19 +48,16 @@ def queues(where: Where, names: tuple[str, ...]) -> Exit:
     return Exit.OK
 
 
-def _queue(driver: Driver, name: str) -> dict[str, Any]:
-    counts = driver.counts(name)
-    from procqueue.drivers.contract import GateState
-
-    gate = driver.gate(name)
-    oldest_ms = driver.oldest_ms(name)
+def _queue(queue: Queue) -> dict[str, Any]:
+    counts = queue.counts()
+    gate = queue.gate.stands()
     return {
         "counts": {count: getattr(counts, count) for count in _COUNTS},
-        "oldest": None if oldest_ms is None else oldest_ms / 1000,
+        "oldest": queue.oldest(),
         "expired": counts.expired,
-        "gate": gate.state.value,
-        "gate_since": None if gate.state is GateState.OPEN else moment(gate.since_ms),
-        "paused": document(driver.paused(name)),
+        "gate": gate.state,
+        "gate_since": None if gate.state == "open" else moment(gate.since),
+        "paused": document(queue.paused()),
     }
 
 

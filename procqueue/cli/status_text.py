@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 _MOODS = {
     "ok": "good", "running": "good", "starting": "odd", "stopping": "odd", "reloading": "odd",
-    "paused": "odd",    "degraded": "bad", "fatal": "bad", "backing-off": "bad", "stopped-by-signal": "bad",
+    "paused": "odd", "draining": "odd", "degraded": "bad", "fatal": "bad", "backing-off": "bad",
+    "stopped-by-signal": "bad",
 }  # fmt: skip
 _COUNTS = ("waiting", "delayed", "reserved", "failed", "timeout")
 _HEAD = ("NAME", "PID", "STATE", "UP", "HANDLED", "RSS", "RESTARTS")

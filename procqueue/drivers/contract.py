@@ -18,6 +18,9 @@ from typing import Protocol, runtime_checkable
 from procqueue.core.message import Counts, Owned, Reservation, State, Stored
 from procqueue.core.traits import PLAIN, Traits
 from procqueue.core.verdict import Settlement
+from procqueue.drivers.upkeep import OPEN_GATE as OPEN_GATE
+from procqueue.drivers.upkeep import Gate as Gate
+from procqueue.drivers.upkeep import GateState as GateState
 from procqueue.drivers.upkeep import Upkeep
 
 #: The version of the stored layout (law D16).
@@ -122,25 +125,6 @@ class Pause:
 
     since_ms: int
     until_ms: int | None
-
-
-class GateState(StrEnum):
-    """The producers' switch of a queue."""
-
-    OPEN = "open"
-    CLOSED = "closed"  # nothing is stored, documents stay in the inbox
-    DRAINING = "draining"  # only handlers push, and the inbox is taken in
-
-
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """How the gate of a queue stands, and since when (ms of the driver's clock; None: always)."""
-
-    state: GateState
-    since_ms: int | None = None
-
-
-OPEN_GATE = Gate(GateState.OPEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,12 +299,6 @@ class Driver(Upkeep, Protocol):
 
     def paused(self, queue: str) -> Pause | None:
         """Return since and until when the queue is paused; None if it is not."""
-
-    def set_gate(self, queue: str, state: GateState) -> Gate:
-        """Let producers push, or not, from now on; of a gate that stands so already nothing changes."""
-
-    def gate(self, queue: str) -> Gate:
-        """Return how the gate stands."""
 
     def beats(self, queue: str) -> Beats:
         """Return the beats of all hosts."""

@@ -13,6 +13,25 @@ from typing import Protocol
 from procqueue.core.message import State
 
 
+class GateState(StrEnum):
+    """The producers' switch of a queue."""
+
+    OPEN = "open"
+    CLOSED = "closed"  # nothing is stored, documents stay in the inbox
+    DRAINING = "draining"  # only handlers push, and the inbox is taken in
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How the gate of a queue stands, and since when (ms of the driver's clock; None: always)."""
+
+    state: GateState
+    since_ms: int | None = None
+
+
+OPEN_GATE = Gate(GateState.OPEN)
+
+
 @dataclass(frozen=True, slots=True)
 class Tick:
     """How far a cron has come: its last tick (ms since 1970), by which schedule, and what it pushed last."""
@@ -32,8 +51,34 @@ class Ticked(StrEnum):
     CLOSED = "closed"  # the gate is not open: the tick is not noted either, and may come again
 
 
+@dataclass(frozen=True, slots=True)
+class RestartMark:
+    """When somebody asked all hosts to restart a queue (ms of the driver's clock), and how long ago that is.
+
+    `at_ms` only grows. Hosts compare it with what they saw before, and `age_ms` with their own age.
+    """
+
+    at_ms: int
+    age_ms: int
+
+
 class Upkeep(Protocol):
     """What people and the scheduler ask of a queue beside the way of its messages."""
+
+    def set_gate(self, queue: str, state: GateState) -> Gate:
+        """Let producers push, or not, from now on; of a gate that stands so already nothing changes."""
+
+    def gate(self, queue: str) -> Gate:
+        """Return how the gate stands."""
+
+    def turn_gate(self, queue: str, was: GateState, state: GateState) -> bool:
+        """Turn the gate to `state` if it stands at `was`; False if not: then nothing was changed."""
+
+    def mark_restart(self, queue: str) -> RestartMark:
+        """Ask all hosts that serve the queue now to restart its consumers; each asking is a new mark."""
+
+    def restart_mark(self, queue: str) -> RestartMark | None:
+        """Return the last mark, None if there was none."""
 
     def push_tick(self, queue: str, cron: str, tick: Tick, body: bytes | None, *, alone: bool) -> Ticked:
         """Store `body` as the message `tick.id` if the tick is newer than the last of that cron, and note it.

@@ -243,8 +243,11 @@ def _queue_state(master: Described, name: str, wanted: int, ready: int) -> str:
     if _paused(master, name):
         return "paused"
     troubled = name in master.news.problems or master.book.pulse(name).loops(time.monotonic())
+    if ready >= wanted and not troubled:
+        gate, _ = master.news.gates.get(name, ("", 0.0))
+        return "draining" if gate == "draining" else "ok"
     if ready >= wanted:
-        return "degraded" if troubled else "ok"
+        return "degraded"
     return "degraded" if troubled or master.was_ready else "starting"
 
 

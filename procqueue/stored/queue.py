@@ -1,7 +1,7 @@
 """`procqueue.queue("emails")`: what stands in a queue, and what people do about it. The CLI's verbs use this.
 
 Each call takes this thread's connection, as a push does, and may raise DriverUnavailable and DriverError.
-Next to read: walk.py, change.py.
+Next to read: walk.py, change.py, gate.py.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from procqueue.core.filters import REMOVABLE, RETRYABLE, Filters
 from procqueue.core.message import Counts, State
 from procqueue.drivers.contract import MAX_ENTRIES, Driver, Pause
 from procqueue.stored import asked, change
+from procqueue.stored.cancel import Cancelled, cancel, living
+from procqueue.stored.gate import Gate
 from procqueue.stored.groups import Group, groups
 from procqueue.stored.view import StoredMessage, view_of
 from procqueue.stored.walk import walk
@@ -176,6 +178,20 @@ class Queue:
                 total += change.clear(self._driver, self.name, one, note)
         return Changed(total, {})
 
+    def cancel(self, *ids: str, everything: bool = False) -> Cancelled:
+        """Let messages be handled no more: what waits or is delayed goes now, what runs when it has ended.
+
+        A handler that runs gets Cancelled. With `everything=True`, and no ids, all of these.
+        """
+        if bool(ids) == everything:
+            raise ValueError("cancel() wants ids, or everything=True, and not both")
+        return cancel(self._driver, self.name, ids or living(self._driver, self.name))
+
+    @property
+    def gate(self) -> Gate:
+        """Return the producers' switch."""
+        return Gate(self.name, self._driver)
+
     def pause(self, for_: Delay | None = None) -> Paused:
         """Hand out no more messages, on all hosts, until `resume` or for so long. What runs is finished."""
         for_ms = None if for_ is None else round(delay_seconds(for_) * 1000)
@@ -224,6 +240,10 @@ class Queue:
     async def aforget(self, *ids: str, **options: Any) -> Changed:
         """See forget."""
         return await asyncio.to_thread(self.forget, *ids, **options)
+
+    async def acancel(self, *ids: str, everything: bool = False) -> Cancelled:
+        """See cancel."""
+        return await asyncio.to_thread(self.cancel, *ids, everything=everything)
 
     async def apause(self, for_: Delay | None = None) -> Paused:
         """See pause."""

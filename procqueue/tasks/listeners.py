@@ -18,11 +18,11 @@ from procqueue.tasks.registry import origin_of
 
 #: What can be heard in this version.
 Name = Literal[
-    "before_handle", "after_handle", "retry_handle", "failed_handle", "timeout_handle",
+    "before_handle", "after_handle", "retry_handle", "failed_handle", "timeout_handle", "dropped_handle",
     "consumer_started", "consumer_left", "consumer_crashed", "queue_length",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
-LATER = ("dropped_handle", "reloaded")
+LATER = ("reloaded",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Event:
     `message`: as current() has it, but all is decided; None for events of consumers. `exception`: what the
     handler raised, None where another process saw it. `error`: the same as text. `result`: what the handler
     returned. `seconds`: how long it ran, None if that is not known. `length`: how many messages wait.
-    `level`: of that length, "" below all.
+    `level`: of that length, "" below all. `reason`: why a message was dropped, "expired" or "cancelled".
     """
 
     name: Name
@@ -46,6 +46,7 @@ class Event:
     length: int | None = None
     error: str = ""
     level: str = ""
+    reason: str = ""
 
 
 Listener = Callable[[Event], object]

@@ -1,4 +1,4 @@
-"""Middleware: what the application puts around each handle, and at the two ends of each consumer.
+"""Middleware: what the application puts around each handle and push, and at the two ends of each consumer.
 
 The first `@procqueue.around` is the outermost. What one raises counts as raised by the handler; one that does
 not call `run()` has handled the message itself.
@@ -7,6 +7,7 @@ not call `run()` has handled the message itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,11 +17,26 @@ from procqueue.tasks.registry import origin_of
 
 Around = Callable[[Message, Callable[[], Any]], Any]
 A = TypeVar("A", bound=Around)
+AroundPush = Callable[["Push", Callable[[], Any]], Any]
+U = TypeVar("U", bound=AroundPush)
+T = TypeVar("T")
 End = Callable[[], object]
 E = TypeVar("E", bound=End)
 
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """One call of push, apush or push_many. What is put into `meta` (JSON) is in the meta of its messages."""
+
+    task: str
+    queue: str
+    many: bool = False
+    meta: dict[str, Any] = field(default_factory=dict)
+
+
 #: Filled, like the registry of tasks, by importing the application.
 _arounds: list[Around] = []
+_pushes: list[AroundPush] = []
 _setups: list[End] = []
 _teardowns: list[End] = []
 
@@ -28,6 +44,16 @@ _teardowns: list[End] = []
 def around(middleware: A) -> A:
     """Have `middleware(message, run)` called in place of each handler; `run()` calls the handler."""
     _add(_arounds, middleware)
+    return middleware
+
+
+def around_push(middleware: U) -> U:
+    """Have `middleware(push, run)` called in place of each push; `run()` pushes and returns what push does.
+
+    push_many is one push. apush calls it in the thread that pushes, with the context of the caller. What it
+    raises leaves the push; what it returns is what push returns.
+    """
+    _add(_pushes, middleware)
     return middleware
 
 
@@ -48,6 +74,18 @@ def surrounded(message: Message, handler: Callable[..., Any]) -> Callable[..., A
     return partial(_run, message, handler, tuple(_arounds)) if _arounds else handler
 
 
+def is_around_pushes() -> bool:
+    """Return whether anything stands around pushes."""
+    return bool(_pushes)
+
+
+def pushed(push: Push, run: Callable[[], T]) -> T:
+    """Push with all that is around it."""
+    for middleware in reversed(_pushes):
+        run = partial(middleware, push, run)
+    return run()
+
+
 def setups() -> list[End]:
     """Return what is to be called in a new consumer, in order."""
     return list(_setups)
@@ -60,7 +98,7 @@ def teardowns() -> list[End]:
 
 def forget(function: object) -> None:
     """Leave `function` out from now on: for tests."""
-    lists: tuple[list[Any], ...] = (_arounds, _setups, _teardowns)
+    lists: tuple[list[Any], ...] = (_arounds, _pushes, _setups, _teardowns)
     for known in lists:
         known[:] = [one for one in known if one is not function]
 

@@ -78,13 +78,13 @@ class Task(Generic[P, R]):
         """
         from procqueue import producer
 
-        return producer.push_body(self.queue, self.encode(args, kwargs), self._anywhere)
+        return producer.push_body(self.name, self.queue, self.encode(args, kwargs), self._anywhere)
 
     async def apush(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Push without blocking the event loop; see push."""
         from procqueue import producer
 
-        return await producer.apush_body(self.queue, self.encode(args, kwargs), self._anywhere)
+        return await producer.apush_body(self.name, self.queue, self.encode(args, kwargs), self._anywhere)
 
     def using(
         self,
@@ -132,7 +132,7 @@ class Task(Generic[P, R]):
         from procqueue import producer
 
         bodies = (self._encode_call(call) for call in calls)
-        return producer.push_bodies(self.queue, bodies, chunk, self.options.asked)
+        return producer.push_bodies(self.name, self.queue, bodies, chunk, self.options.asked)
 
     def on_failed(self, hook: Hook) -> Hook:
         """Have `hook` called with the Failure of a message that is not run again. At least once, anywhere."""
@@ -192,13 +192,15 @@ class Using(Generic[P]):
         """Push as Task.push does, with these options."""
         from procqueue import producer
 
-        return producer.push_body(self._task.queue, self._task.encode(args, kwargs), self._placed)
+        task = self._task
+        return producer.push_body(task.name, task.queue, task.encode(args, kwargs), self._placed)
 
     async def apush(self, *args: P.args, **kwargs: P.kwargs) -> Receipt:
         """Push without blocking the event loop; see push."""
         from procqueue import producer
 
-        return await producer.apush_body(self._task.queue, self._task.encode(args, kwargs), self._placed)
+        task = self._task
+        return await producer.apush_body(task.name, task.queue, task.encode(args, kwargs), self._placed)
 
 
 class Declare(Protocol):

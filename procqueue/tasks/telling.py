@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from procqueue.core.message import Reservation
 from procqueue.core.outcome import DONE, Ending
 from procqueue.core.record import EventNotice
 from procqueue.core.verdict import Kind, Verdict
 from procqueue.tasks.context import Message
 from procqueue.tasks.execute import Ended, Prepared
-from procqueue.tasks.failure import Failure
+from procqueue.tasks.failure import Failure, task_named
 from procqueue.tasks.listeners import NAMES, Event, Name, is_heard, tell
 
 _FINAL: tuple[Name, ...] = ("failed_handle", "timeout_handle")
@@ -73,6 +74,18 @@ def tell_failure(failure: Failure, ticket: int, seconds: float | None) -> None:
                 error=failure.error,
             )
         )  # fmt: skip
+
+
+def tell_dropped(notice: Reservation, reason: str) -> None:
+    """Tell that a message will not be handled any more, from the notice that it left (law D15)."""
+    if not is_heard("dropped_handle"):
+        return
+    id, body = notice.id[1:].rpartition(":")[0], notice.body.partition(b"\n")[2]
+    message = Message(
+        id=id, queue=notice.queue, task=task_named(body), ticket=notice.ticket,
+        pushed_ms=notice.pushed_ms, verdict=DONE,
+    )  # fmt: skip
+    tell(Event("dropped_handle", message, message.task, notice.queue, reason=reason))
 
 
 def tell_of_consumer(name: Name, queue: str, consumer: str) -> None:

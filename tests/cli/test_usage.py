@@ -62,7 +62,7 @@ def test_words_of_other_tools_name_the_verb_that_does_it(typed: Callable[..., Ra
     assert "procqueue " in ran.err.splitlines()[1]
 
 
-@pytest.mark.parametrize("word", ["drain", "doctor", "backup"])
+@pytest.mark.parametrize("word", ["web", "doctor", "backup"])
 def test_verbs_of_later_versions_say_that_they_are_not_there_yet(
     typed: Callable[..., Ran], word: str
 ) -> None:

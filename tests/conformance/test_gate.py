@@ -126,3 +126,15 @@ def test_a_gate_that_is_closed_between_the_look_and_the_taking_leaves_the_docume
 
     assert driver.take_inbox(QUEUE, decode) == []
     assert driver.counts(QUEUE).inbox == 1
+
+
+def test_a_gate_is_turned_only_from_where_it_stands(driver: Driver) -> None:
+    assert driver.turn_gate(QUEUE, GateState.OPEN, GateState.DRAINING)
+    draining = driver.gate(QUEUE)
+
+    assert not driver.turn_gate(QUEUE, GateState.OPEN, GateState.DRAINING)  # a second one is told so
+    assert not driver.turn_gate(QUEUE, GateState.CLOSED, GateState.OPEN)
+
+    assert driver.gate(QUEUE) == draining and draining.state is GateState.DRAINING
+    assert driver.turn_gate(QUEUE, GateState.DRAINING, GateState.CLOSED)
+    assert driver.gate(QUEUE).state is GateState.CLOSED

@@ -103,6 +103,11 @@ VERBS: dict[str, Verb] = {
     ),
     "gate": lambda driver, queue, _: driver.gate(queue),
     "set_gate": lambda driver, queue, _: driver.set_gate(queue, GateState.CLOSED),
+    "set_gate, from where it stands": lambda driver, queue, _: driver.turn_gate(
+        queue, GateState.OPEN, GateState.DRAINING
+    ),
+    "mark_restart": lambda driver, queue, _: driver.mark_restart(queue),
+    "restart_mark": lambda driver, queue, _: driver.restart_mark(queue),
     "push, in a lane": lambda driver, queue, _: driver.push(
         queue, [Entry("x", b"1", remember_ms=9), Entry("a", b"2")], Lane("s", 2)
     ),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from procqueue.core.traits import Traits
 from procqueue.process.ask import NoMaster
 from tests.live.conftest import Make
-from tests.live.harness import Project
+from tests.live.harness import Project, verb
 
 ONE = "[queues.q]\nmax_attempts = 1\nmax_crashes = 1\nhandle_timeout = 20\nrestart_delay_max = 1\n"
 
@@ -211,3 +212,40 @@ def test_a_queue_that_grows_long_is_told_of_once_for_each_level(make: Make) -> N
 
     p.wait_until(lambda: p.said()[-1:] == ["length q 0 none"], "the end of it to be told")
     assert p.said()[0] == "length q 12 error" and len(p.said()) <= 3  # a sample may fall in between
+
+
+DROPS = """
+    import procqueue
+
+    @procqueue.on("dropped_handle")
+    def hear(event):
+        say(f"{event.reason} {event.message.id} {event.task} {event.queue} {event.message.last}")
+
+    @task(queue="q")
+    def quick(n):
+        say(f"quick {n}")
+
+    @task(queue="q", kill_after=20)
+    def slow():
+        say("slow")
+        wait_for("go")
+"""
+
+
+def test_what_expired_or_was_cancelled_is_heard_of(make: Make, url: str | None) -> None:
+    p = make(ONE, DROPS, url)
+    verb(p, "pause", "q")
+    p.start()
+    late = p.push("quick", 1, traits=Traits(expires_ms=1))
+    waiting, slow = p.push("quick", 2), p.push("slow")
+    verb(p, "cancel", "q", waiting)
+    p.wait_said(f"cancelled {waiting} app.quick q False")
+
+    verb(p, "resume", "q")
+
+    p.wait_said("slow")
+    verb(p, "cancel", "q", slow)
+    p.wait_said(f"cancelled {slow} app.slow q False")
+    p.wait_said(f"expired {late} app.quick q False")
+    p.wait_empty()
+    assert len(p.said()) == 4, p.said()

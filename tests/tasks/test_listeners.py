@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ import pytest
 
 import procqueue
 from procqueue import Event, Fail, Retry, TaskError, current, current_or_none, task
+from procqueue.core import wire
 from procqueue.core.errors import AlreadyDecided
 from procqueue.tasks import listeners, middleware, registry
 
@@ -29,7 +31,7 @@ def _sync(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry._tasks.clear()
     registry._tasks.update(known)
     listeners._listeners.clear()
-    for function in (*middleware._arounds, *middleware._setups, *middleware._teardowns):
+    for function in (*middleware._arounds, *middleware._pushes, *middleware._setups, *middleware._teardowns):
         middleware.forget(function)
 
 
@@ -222,7 +224,76 @@ def test_what_middleware_raises_counts_as_the_handlers_and_it_may_leave_it_out()
     assert names() == ["failed_handle", "after_handle"] and ran == [0]
 
 
+def test_middleware_stands_around_each_push_and_what_it_notes_comes_with_the_message() -> None:
+    seen: list[Any] = []
+    noted: list[Any] = []
+
+    @procqueue.around_push
+    def outer(push: procqueue.Push, run: Callable[[], Any]) -> Any:
+        push.meta["trace"] = len(seen)
+        result = run()
+        seen.append((push.task, push.queue, push.many, type(result).__name__))
+        return result
+
+    @procqueue.around_push
+    def inner(push: procqueue.Push, run: Callable[[], Any]) -> Any:
+        push.meta["also"] = {"é": [1, 2.5, None]}
+        return run()
+
+    @task(name="t.t", queue="q")
+    def noting(n: int) -> None:
+        noted.append((n, dict(procqueue.current().meta)))
+
+    also = {"é": [1, 2.5, None]}
+    noting.push(1)
+    noting.using(queue="other").push(2)
+    asyncio.run(noting.apush(3))
+    procqueue.push("t.t", 2**70)
+    noting.push_many(noting.call(n) for n in (5, 6))
+
+    assert seen == [
+        ("t.t", "q", False, "Receipt"), ("t.t", "other", False, "Receipt"), ("t.t", "q", False, "Receipt"),
+        ("t.t", "q", False, "Receipt"), ("t.t", "q", True, "PushedMany"),
+    ]  # fmt: skip
+    assert noted == [
+        (n, {"trace": trace, "also": also})
+        for n, trace in ((1, 0), (2, 1), (3, 2), (2**70, 3), (5, 4), (6, 4))
+    ]
+
+
+def test_what_middleware_around_a_push_raises_leaves_the_push_and_nothing_is_stored() -> None:
+    ran: list[int] = []
+    listed = task(name="t.t")(lambda n: ran.append(n))
+
+    @procqueue.around_push
+    def guards(push: procqueue.Push, run: Callable[[], Any]) -> Any:
+        if push.many:
+            return None
+        raise PermissionError(push.task)
+
+    with pytest.raises(PermissionError, match=r"t\.t"):
+        listed.push(1)
+    with pytest.raises(PermissionError):
+        asyncio.run(listed.apush(1))
+    assert listed.push_many([listed.call(1)]) is None  # as it wished
+
+    assert ran == []
+
+
+def test_what_was_noted_is_read_back_beside_the_arguments() -> None:
+    one = wire.encode("t.t", [1])
+
+    assert wire.decode(wire.with_meta(one, {"a": 1})).meta == {"a": 1}
+    assert wire.decode(wire.with_meta(one, {"a": 1})).args == [1]
+    assert wire.with_meta(one, {}) == one
+
+
 def test_only_functions_can_stand_around() -> None:
-    for add in (procqueue.around, procqueue.consumer_setup, procqueue.consumer_teardown):
+    for add in (
+        procqueue.around,
+        procqueue.around_push,
+        procqueue.consumer_setup,
+        procqueue.consumer_teardown,
+    ):
         with pytest.raises(TaskError, match="for functions"):
             add(cast(Any, 7))

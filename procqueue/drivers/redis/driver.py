@@ -26,13 +26,10 @@ from procqueue.core.verdict import CHARGES, Kind, Settlement
 from procqueue.drivers.contract import (
     MAX_BYTES,
     MAX_ENTRIES,
-    OPEN_GATE,
     Answer,
     Beats,
     Compared,
     Entry,
-    Gate,
-    GateState,
     Lane,
     Page,
     Pause,
@@ -220,15 +217,6 @@ class RedisDriver(Upkeep):
         """Return since and until when the queue is paused; None if it is not."""
         found = self._run("paused", queue)
         return Pause(found[0], found[1] or None) if found else None
-
-    def set_gate(self, queue: str, state: GateState) -> Gate:
-        """Let producers push, or not, from now on."""
-        return Gate(state, self._run("set_gate", queue, (state.value,)))
-
-    def gate(self, queue: str) -> Gate:
-        """Return how the gate stands."""
-        found = self._run("gate", queue)
-        return Gate(GateState(str(found[0], "ascii")), found[1]) if found else OPEN_GATE
 
     def counts(self, queue: str) -> Counts:
         """Return how many messages stand where."""

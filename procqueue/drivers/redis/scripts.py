@@ -40,6 +40,8 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "paused": (),
         "gate": (),
         "set_gate": (),
+        "mark_restart": (),
+        "restart_mark": (),
         "peek": (),
         "inbox": ("_locks", "_store"),
         "consumers": (),

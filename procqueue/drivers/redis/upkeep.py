@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from procqueue.core.message import State
-from procqueue.drivers.contract import MAX_ENTRIES
-from procqueue.drivers.upkeep import Tick, Ticked
+from procqueue.drivers.contract import MAX_ENTRIES, OPEN_GATE, Gate, GateState
+from procqueue.drivers.upkeep import RestartMark, Tick, Ticked
 
 #: So many messages are cancelled in one step.
 _AT_ONCE = 10
@@ -32,6 +32,28 @@ class Upkeep(Protocol):
         more_keys: Sequence[str] = (),
         pushing: bool = False,
     ) -> Any: ...
+
+    def set_gate(self, queue: str, state: GateState) -> Gate:
+        """Let producers push, or not, from now on."""
+        return Gate(state, self._run("set_gate", queue, (state.value, "")))
+
+    def turn_gate(self, queue: str, was: GateState, state: GateState) -> bool:
+        """Turn the gate if it stands at `was`; True if it did."""
+        return bool(self._run("set_gate", queue, (state.value, was.value)) != -1)
+
+    def gate(self, queue: str) -> Gate:
+        """Return how the gate stands."""
+        found = self._run("gate", queue)
+        return Gate(GateState(str(found[0], "ascii")), found[1]) if found else OPEN_GATE
+
+    def mark_restart(self, queue: str) -> RestartMark:
+        """Ask all hosts that serve the queue now to restart its consumers."""
+        return RestartMark(*self._run("mark_restart", queue))
+
+    def restart_mark(self, queue: str) -> RestartMark | None:
+        """Return the last mark, None if there was none."""
+        found = self._run("restart_mark", queue)
+        return RestartMark(*found) if found else None
 
     def push_tick(self, queue: str, cron: str, tick: Tick, body: bytes | None, *, alone: bool) -> Ticked:
         """Store the message of a tick that is newer than the last of that cron, and note the tick."""

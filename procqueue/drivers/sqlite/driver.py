@@ -24,11 +24,9 @@ from procqueue.drivers.contract import (
     Beats,
     Compared,
     Entry,
-    Gate,
     GateState,
     Lane,
     Page,
-    Pause,
     Promoted,
     Pushed,
     TakenIn,
@@ -278,33 +276,6 @@ class SqliteDriver(Upkeep):
         return answers
 
     # people
-
-    def pause(self, queue: str, for_ms: int | None) -> Pause:
-        """Hand out no message of the queue from now on, for so long, or (None) until it is resumed."""
-        with self._link.writing() as db:
-            return switches.pause(db, queue, for_ms, now_ms())
-
-    def resume(self, queue: str) -> bool:
-        """Hand messages out again, and wake a consumer; True if the queue was paused."""
-        with self._link.writing() as db:
-            was = switches.resume(db, queue, now_ms())
-        self._wake.send(queue)
-        return was
-
-    def paused(self, queue: str) -> Pause | None:
-        """Return since and until when the queue is paused; None if it is not."""
-        with self._link.reading() as db:
-            return switches.paused(db, queue, now_ms())
-
-    def set_gate(self, queue: str, state: GateState) -> Gate:
-        """Let producers push, or not, from now on."""
-        with self._link.writing() as db:
-            return switches.set_gate(db, queue, state, now_ms())
-
-    def gate(self, queue: str) -> Gate:
-        """Return how the gate stands."""
-        with self._link.reading() as db:
-            return switches.gate(db, queue)
 
     def counts(self, queue: str) -> Counts:
         """Return how many messages stand where."""

@@ -113,6 +113,12 @@ CREATE TABLE gates (
   since_ms INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- When all hosts were asked to restart a queue, the last time.
+CREATE TABLE restarts (
+  queue TEXT PRIMARY KEY,
+  at_ms INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- Queues of which only so many messages may be reserved at once.
 CREATE TABLE limits (
   queue TEXT PRIMARY KEY,

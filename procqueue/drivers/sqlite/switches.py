@@ -1,5 +1,5 @@
 """The switches of a queue: what keeps its messages from being reserved (its pause, and how many may run at
-once), and the producers' gate.
+once), the producers' gate, and the mark that makes all hosts restart it.
 
 Every function here is called with a transaction open and leaves the commit to link.py.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 
 from procqueue.drivers.contract import OPEN_GATE, Gate, GateState, Pause
+from procqueue.drivers.upkeep import RestartMark
 
 RESERVED = "SELECT count(*) FROM messages WHERE queue = ?1 AND owner IS NOT NULL AND state = 'reserved'"
 
@@ -28,6 +29,9 @@ RESUME = "DELETE FROM pauses WHERE queue = ?"
 
 GATE = "SELECT state, since_ms FROM gates WHERE queue = ?"
 SET_GATE = "INSERT OR REPLACE INTO gates (queue, state, since_ms) VALUES (?, ?, ?)"
+
+RESTART_MARK = "SELECT at_ms FROM restarts WHERE queue = ?"
+MARK_RESTART = "INSERT OR REPLACE INTO restarts (queue, at_ms) VALUES (?, ?)"
 
 LIMIT = "INSERT OR REPLACE INTO limits (queue, max_running) VALUES (?, ?)"
 NO_LIMIT = "DELETE FROM limits WHERE queue = ?"
@@ -100,3 +104,17 @@ def is_shut(db: sqlite3.Connection, queue: str, *, inside: bool) -> bool:
             return True
         case GateState.DRAINING:
             return not inside
+
+
+def mark_restart(db: sqlite3.Connection, queue: str, now_ms: int) -> RestartMark:
+    """Leave a mark; it only grows, also if the clock went back."""
+    known = restart_mark(db, queue, now_ms)
+    at = max(known.at_ms + 1 if known else 0, now_ms)
+    db.execute(MARK_RESTART, (queue, at))
+    return RestartMark(at, 0)
+
+
+def restart_mark(db: sqlite3.Connection, queue: str, now_ms: int) -> RestartMark | None:
+    """Return the last mark, None if there was none."""
+    row = db.execute(RESTART_MARK, (queue,)).fetchone()
+    return RestartMark(row[0], max(0, now_ms - row[0])) if row else None

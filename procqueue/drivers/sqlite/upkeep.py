@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from procqueue.core.message import State
-from procqueue.drivers.contract import MAX_ENTRIES, Entry, Pushed
+from procqueue.drivers.contract import MAX_ENTRIES, Entry, Gate, GateState, Pause, Pushed
 from procqueue.drivers.sqlite import rows, switches
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
 from procqueue.drivers.sqlite.wake import Wake
-from procqueue.drivers.upkeep import Tick, Ticked
+from procqueue.drivers.upkeep import RestartMark, Tick, Ticked
 
 #: Literal states, for the partial indexes. Places grow with time: the oldest are the foremost.
 _ALL = "messages WHERE queue = ?1 AND state = 'STATE'"
@@ -46,6 +46,51 @@ class Upkeep:
 
     _link: Link
     _wake: Wake
+
+    def pause(self, queue: str, for_ms: int | None) -> Pause:
+        """Hand out no message of the queue from now on, for so long, or (None) until it is resumed."""
+        with self._link.writing() as db:
+            return switches.pause(db, queue, for_ms, now_ms())
+
+    def resume(self, queue: str) -> bool:
+        """Hand messages out again, and wake a consumer; True if the queue was paused."""
+        with self._link.writing() as db:
+            was = switches.resume(db, queue, now_ms())
+        self._wake.send(queue)
+        return was
+
+    def paused(self, queue: str) -> Pause | None:
+        """Return since and until when the queue is paused; None if it is not."""
+        with self._link.reading() as db:
+            return switches.paused(db, queue, now_ms())
+
+    def set_gate(self, queue: str, state: GateState) -> Gate:
+        """Let producers push, or not, from now on."""
+        with self._link.writing() as db:
+            return switches.set_gate(db, queue, state, now_ms())
+
+    def turn_gate(self, queue: str, was: GateState, state: GateState) -> bool:
+        """Turn the gate if it stands at `was`; True if it did."""
+        with self._link.writing() as db:
+            if switches.gate(db, queue).state is not was:
+                return False
+            switches.set_gate(db, queue, state, now_ms())
+        return True
+
+    def gate(self, queue: str) -> Gate:
+        """Return how the gate stands."""
+        with self._link.reading() as db:
+            return switches.gate(db, queue)
+
+    def mark_restart(self, queue: str) -> RestartMark:
+        """Ask all hosts that serve the queue now to restart its consumers."""
+        with self._link.writing() as db:
+            return switches.mark_restart(db, queue, now_ms())
+
+    def restart_mark(self, queue: str) -> RestartMark | None:
+        """Return the last mark, None if there was none."""
+        with self._link.reading() as db:
+            return switches.restart_mark(db, queue, now_ms())
 
     def push_tick(self, queue: str, cron: str, tick: Tick, body: bytes | None, *, alone: bool) -> Ticked:
         """Store the message of a tick that is newer than the last of that cron, and note the tick."""

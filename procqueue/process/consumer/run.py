@@ -38,6 +38,7 @@ from procqueue.tasks.telling import (
     is_run_heard,
     tell_after,
     tell_before,
+    tell_dropped,
     tell_failure,
     tell_of_notice,
 )
@@ -181,8 +182,9 @@ class InlineExecutor:
             self._hear_event(held, policy)
             self._end(held, verdict)
             return Settlement(one.id, one.ticket, verdict)
-        if reason := dropped_for(one.body):  # nobody listens to drops yet: it is told to the log
+        if reason := dropped_for(one.body):
             self._log.info("dropped", queue=one.queue, id=one.id[1:].rpartition(":")[0], reason=reason)
+            self._tell_listeners(held, policy, lambda: tell_dropped(one, reason))
             self._end(held, verdict)
             return Settlement(one.id, one.ticket, verdict)
         try:

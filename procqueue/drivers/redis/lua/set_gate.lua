@@ -1,8 +1,13 @@
 -- set_gate: from now on producers may push, or not. Standing so already, it keeps its beginning.
--- ARGV: open, closed or draining. Answers since when; nil if it is open and always was.
+-- ARGV: open, closed or draining; where it has to stand before, or "". Answers since when; nil if it is open and
+-- always was; -1 if it does not stand there.
 
 local state, since = gate()
-if (state or 'open') == ARGV[1] then
+state = state or 'open'
+if ARGV[2] ~= '' and state ~= ARGV[2] then
+  return -1
+end
+if state == ARGV[1] then
   return since or false
 end
 call('HDEL', STATE, 'gate') -- frees first: also a Redis that is full can be closed
