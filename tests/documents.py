@@ -94,7 +94,8 @@ class Stranger:
         else:
             done = self.run(whole)
         ids = compared(shown, done.stdout)
-        assert done.returncode == 0, f"$ {command}\n{done.stdout}\n{self.printed()}"
+        refused = any(line.startswith("error: ") for line in shown)
+        assert (done.returncode != 0) is refused, f"$ {command}\n{done.stdout}\n{self.printed()}"
         assert ids is not None, "\n".join(
             [f"$ {command}", *shown, "but it was:", done.stdout, self.printed()]
         )
