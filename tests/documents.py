@@ -105,9 +105,10 @@ class Stranger:
         return self.output.read_text() if self.output.exists() else ""
 
     def wait_printed_lines(self, shown: list[str]) -> None:
+        # In any order: they come from several processes.
         give_up = time.monotonic() + PATIENCE
-        while compared(shown, self.printed()) is None:
-            wanted = "\n".join(shown)
+        while missing := [line for line in shown if compared([line], self.printed()) is None]:
+            wanted = "\n".join(missing)
             assert time.monotonic() < give_up, f"never printed:\n{wanted}\nbut:\n{self.printed()}"
             time.sleep(0.02)
 
