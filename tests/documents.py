@@ -169,6 +169,8 @@ class Stranger:
         """Kill whatever the document has left running."""
         for pid in self.processes():
             os.kill(pid, signal.SIGKILL)
+        if self.master:
+            self.master.wait(PATIENCE)
 
 
 def commands(text: str) -> list[tuple[str, list[str]]]:
