@@ -55,10 +55,10 @@ def _all(store: Store, queue: str, yes: bool) -> tuple[str, ...]:
 
 
 def _cancel(where: Where, store: Store, queue: str, ids: tuple[str, ...]) -> Exit:
-    from procqueue.cli import stored
+    from procqueue.stored.change import chunks
 
     found: dict[str, State | None] = {}
-    for some in stored.in_chunks(list(dict.fromkeys(ids))):
+    for some in chunks(list(dict.fromkeys(ids))):
         found |= store.driver.cancel(queue, {id: _header(queue, id) for id in some})
     words = {id: _word(state) for id, state in found.items()}
     if where.json:
