@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import ROOT, Stranger, rows, section
+from procqueue.cli.app import VERBS
+from tests.documents import ROOT, Stranger, blocks, commands, rows, section
 
+PAGES = [ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
 GUIDES = sorted((ROOT / "docs").glob("from-*.md"))
 MAP = rows(
     section(
@@ -34,6 +36,31 @@ def test_a_guide_does_what_it_shows(stranger: Stranger, path: Path) -> None:
     assert stranger.master is not None
     assert stranger.master.wait(30) == 0
     assert stranger.processes() == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_its_verbs_links_and_keys_are_there(path: Path) -> None:
+    text = path.read_text()
+
+    verbs = set(re.findall(r"(?:`|^\$ )procqueue ([a-z]+)", text, re.MULTILINE))
+    links = re.findall(r"\]\(([^)#:]+)[)#]", text)
+
+    assert verbs <= set(VERBS)
+    assert [link for link in links if not (path.parent / link).exists()] == []
+    assert len(text.splitlines()) <= 250
+
+
+def test_the_chinese_readme_shows_the_same_code_and_figures() -> None:
+    ours, theirs = ((ROOT / name).read_text() for name in ("README.md", "README.zh-CN.md"))
+    ours = ours.partition("\n# Reference\n")[0]
+
+    for language in ("python", "toml"):
+        assert blocks(theirs, language) == blocks(ours, language)
+    assert [line for line, _ in commands(theirs)][2:] == [line for line, _ in commands(ours)][2:]
+    # Each figure, option and key of the English text stands in the Chinese one too.
+    assert sorted(set(re.findall(r"`[^`\n]+`", ours)) - set(re.findall(r"`[^`\n]+`", theirs))) == []
+    figures = [re.sub(r"```.*?```", "", text, flags=re.DOTALL) for text in (ours, theirs)]
+    assert set(re.findall(r"\b\d[\d.]*\b", figures[0])) <= set(re.findall(r"\d[\d.]*\d|\d", figures[1]))
 
 
 def test_the_map_has_every_row_once_and_each_has_a_proof() -> None:
