@@ -13,7 +13,7 @@ import pytest
 
 from procqueue.process import control
 from procqueue.process.ask import NoMaster, ask
-from procqueue.process.control import Client, Control
+from procqueue.process.control import Access, Client, Control
 from tests.process.actors import PATIENCE
 
 NEVER = float("inf")
@@ -28,7 +28,7 @@ class Served:
         self.selector = selectors.DefaultSelector()
         self.later: list[Client] = []
         self.asked: list[dict[str, Any]] = []
-        self.control = Control(path, mode, self.selector, self._answer)
+        self.control = Control(path, Access(mode), self.selector, self._answer)
 
     def _answer(self, request: dict[str, Any], client: Client) -> dict[str, Any] | None:
         self.asked.append(request)

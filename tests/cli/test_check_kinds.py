@@ -1,19 +1,9 @@
-"""Files that say more than this version does: read by `check`, refused where to ignore them would do harm."""
+"""`check` and the verbs of queues with files that have programs, a range of consumers, or no queue at all."""
 
 from tests.cli.place import Place
 
 PROGRAM = "[processes.clock]\ncommand = 'sleep 1'\n"
 QUEUE = "app = ['app']\n[queues.emails]\n"
-
-
-def test_start_and_work_refuse_a_user_that_consumers_would_not_be(place: Place) -> None:
-    place.write("procqueue.toml", QUEUE + "user = 'nobody'\nnice = 0\n" + PROGRAM)
-
-    started, worked = place.run("start", "--json"), place.run("work", "emails", "--once", "--json")
-
-    assert (started.code, worked.code) == (78, 78)
-    assert [one["key"] for one in started.json["problems"]] == ["queues.emails.user"]
-    assert [one["key"] for one in worked.json["problems"]] == ["queues.emails.user"]
 
 
 def test_check_sums_up_programs_and_opens_no_driver_for_them(place: Place) -> None:
