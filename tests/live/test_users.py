@@ -47,6 +47,18 @@ def pry():
             say("pried: closed")
 """
 
+ASKS = """
+import os, sys
+from procqueue.process.ask import NoMaster, ask
+os.setgroups([int(group) for group in sys.argv[2:]])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    print(ask(sys.argv[1], "health")["ready"])
+except NoMaster as error:
+    print("may not be asked" if "may not be asked" in str(error) else error)
+"""
+
 QUEUE = '[queues.q]\nprocesses = 2\nuser = "nobody"\n{more}\n'
 
 
@@ -175,3 +187,31 @@ def test_s7_it_may_open_nothing_of_the_state_directory_by_its_name(made: Project
     for path in (made.folder / "run").iterdir():
         if path.name != "db":
             assert path.stat().st_mode & 0o077 == 0, path
+
+
+def test_a_member_of_the_sockets_group_may_ask(made: Project) -> None:
+    with open(made.config, "a") as config:
+        config.write('[master]\nsocket_group = "daemon"\nsocket_mode = "0660"\n')
+    made.start()
+    words = [*made.wrapper, "python", "-c", ASKS, str(made.folder / "run")]
+    asked = {
+        groups: subprocess.run([*words, *map(str, groups)], capture_output=True, text=True, check=False,
+                               env=made.environment()).stdout.strip()
+        for groups in ((1,), (2,))
+    }  # fmt: skip
+
+    assert asked == {(1,): "True", (2,): "may not be asked"}
+
+
+def test_a_master_that_may_not_become_the_user_says_so_once_with_key_and_line(made: Project) -> None:
+    os.chown(made.folder, 2, 2)
+    for path in made.folder.iterdir():
+        os.chown(path, 2, 2)
+    made.wrapper[-2] = made.wrapper[-2].replace("exec ", "exec setpriv --reuid 2 --regid 2 --clear-groups ")
+    made.start(ready=False)
+
+    made.wait_until(lambda: made.problems(), "the problem")
+
+    (problem,) = made.problems()
+    assert "not permitted to a master that runs as uid 2" in problem["text"]
+    assert f"{made.config}:" in problem["text"] and "queues.q.user" in problem["text"]
