@@ -221,9 +221,10 @@ class Project:
         counts = self.counts() if "[queues." in self.config.read_text() else "no queues"
         logs = self.folder / "run/logs/@master.log"
         said = logs.read_bytes()[-2000:].decode(errors="replace") if logs.exists() else ""
+        shown = "\n".join(map(_shown, self.processes()))
         return (
-            f"counts: {counts}\ntrail: {self.said()[-20:]}\noutput:\n{output}\nthe master's own lines:\n{said}"
-            f"\nprocesses:\n" + "\n".join(map(_shown, self.processes()))
+            f"counts: {counts}\ntrail: {self.said()[-20:]}\noutput:\n{output}\n"
+            f"the master's own lines:\n{said}\nprocesses:\n{shown}"
         )
 
     def close(self) -> None:
