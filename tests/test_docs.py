@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from procqueue.cli.app import VERBS
+from procqueue.core.settings.keys import DRIVER, QUEUE
 from tests.documents import ROOT, Stranger, blocks, commands, rows, section
 
 PAGES = [ROOT / "README.zh-CN.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,14 +39,29 @@ def test_a_guide_does_what_it_shows(stranger: Stranger, path: Path) -> None:
     assert stranger.processes() == []
 
 
+@pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.stem)
+def test_what_a_guide_says_of_redis_is_accepted(stranger: Stranger, path: Path) -> None:
+    (config,) = (name for name in stranger.write_files(path.read_text()) if name.endswith(".toml"))
+    (driver,) = blocks(path.read_text(), "toml production")
+    with (stranger.folder / config).open("a") as file:
+        file.write(driver)
+
+    done = stranger.run("procqueue check")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "redis://" in done.stdout
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
-def test_its_verbs_links_and_keys_are_there(path: Path) -> None:
+def test_its_verbs_keys_and_links_are_there(path: Path) -> None:
     text = path.read_text()
 
     verbs = set(re.findall(r"(?:`|^\$ )procqueue ([a-z]+)", text, re.MULTILINE))
+    keys = set(re.findall(r"`([a-z_]+) = ", text))
     links = re.findall(r"\]\(([^)#:]+)[)#]", text)
 
     assert verbs <= set(VERBS)
+    assert keys <= {key.name for key in (*QUEUE.values(), *DRIVER.values()) if key.read is not None}
     assert [link for link in links if not (path.parent / link).exists()] == []
     assert len(text.splitlines()) <= 250
 
