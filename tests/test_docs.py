@@ -97,3 +97,10 @@ def test_each_test_that_the_map_names_exists(row: list[str]) -> None:
             missing.append(name)
 
     assert missing == []
+
+
+def test_what_the_map_calls_not_yet_is_not_there() -> None:
+    later = [word for row in MAP for word in re.findall(r"`([a-z-]+)`\)?: not yet", row[2])]
+    options = "".join(path.read_text() for path in (ROOT / "procqueue" / "cli").glob("*.py"))
+
+    assert [word for word in later if word in VERBS or f'"{word}"' in options] == []
