@@ -82,7 +82,9 @@ def _let_others_in(state: StateDir, settings: Settings) -> None:
     """Let those pass who have something to look for in there. Raises ConfigError if that is not enough."""
     try:
         if rights.lets_others_pass(settings):
-            let_pass(state)
+            state.passable = True
+            for path in {state.path, settings.master.state_dir}:  # `work` has one below that of the master
+                let_pass(path)
         rights.refuse_who_cannot_open(settings)
     except ConfigError:
         leave_state_dir(state)

@@ -93,8 +93,9 @@ class Reloads:
         watched = (intent.settings.files, intent.settings.reload)
         before = intent.queues.keys()
         if lets_others_pass(new):
+            self._master.state.passable = True
             with contextlib.suppress(OSError):  # then the new consumers say what they may not open
-                let_pass(self._master.state)
+                let_pass(self._master.state.path)
         found = intent.apply(new)
         for name in intent.queues.keys() - before:
             if name in self._master.book.proved:  # one that was there before is not wanted as it was

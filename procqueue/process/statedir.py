@@ -73,15 +73,14 @@ def open_state_dir(path: str) -> StateDir:
         ) from error
 
 
-def let_pass(state: StateDir) -> None:
-    """Let others through the directory, to its socket or a database in it; its own files stay closed to them.
+def let_pass(path: str) -> None:
+    """Let others through a directory, to a socket or a database in it; all else in it stays closed.
 
     Raises OSError.
     """
-    state.passable = True
-    mode = stat.S_IMODE(os.stat(state.path).st_mode)
+    mode = stat.S_IMODE(os.stat(path).st_mode)
     if mode & 0o011 != 0o011:
-        os.chmod(state.path, mode | 0o011)
+        os.chmod(path, mode | 0o011)
 
 
 def take_again(state: StateDir) -> None:
@@ -90,7 +89,7 @@ def take_again(state: StateDir) -> None:
     removed, state.lock_fd = state.lock_fd, lock.take(f"{state.path}/master.lock")
     os.close(removed)
     if state.passable:
-        let_pass(state)
+        let_pass(state.path)
     _write(f"{state.path}/master.pid", f"{os.getpid()}\n")
     _write_host(state)
 

@@ -13,14 +13,35 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from procqueue.core.message import State
+from procqueue.process.ask import NoMaster
 from tests.live.harness import Project, edit, project, settled, verb
 from tests.servers import Server, start_server
 
 APP = """
+import ctypes
+
+def death():
+    found = ctypes.c_int()
+    ctypes.CDLL(None).prctl(2, ctypes.byref(found))  # PR_GET_PDEATHSIG
+    return signal.Signals(found.value).name if found.value else "none"
+
+say(f"imported as {os.getuid()}, dies by {death()}")
+
+@task(queue="q")
+def tells():
+    say(f"runs as {os.getuid()}, dies by {death()}")
+
+@task(queue="q", handle_timeout=0.3)
+def deaf():
+    say(f"deaf {os.getpid()}")
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    ctypes.PyDLL(None).sleep(600)
+
 @task(queue="q")
 def who():
     say(f"who {os.getuid()} {os.getgid()} {sorted(os.getgroups())} {os.environ['HOME']} {os.environ['USER']}")
@@ -116,7 +137,16 @@ def let_all_run(one: Project) -> None:
     """Have the master run with a Python and code that its consumers may read, too."""
     os.chmod(one.trail, 0o666)
     one.wrapper = _in_open_places(one.folder / "open")
+    one.variables["LD_LIBRARY_PATH"] = f"{one.folder}/open/0/lib"
     one.variables["PYTHONPATH"] = f"{one.folder}/open/2:{one.folder}/open/1"
+
+
+def problems(one: Project) -> list[dict[str, Any]]:
+    """Return what is wrong with the queue, by the status."""
+    try:
+        return [found for found in one.status()["problems"] if found["about"] == "q"]
+    except NoMaster:
+        return []
 
 
 def replaced(one: Project, *words: str) -> None:
@@ -189,6 +219,67 @@ def test_s7_it_may_open_nothing_of_the_state_directory_by_its_name(made: Project
             assert path.stat().st_mode & 0o077 == 0, path
 
 
+@pytest.mark.parametrize("preload", ["true", "false"])
+def test_s4_the_signal_of_the_parents_death_outlives_the_change_of_user(made: Project, preload: str) -> None:
+    edit(made.config, 'user = "nobody"', f'user = "nobody"\npreload = {preload}')
+    made.start()
+    made.push("tells")
+    made.wait_empty()
+
+    uid = pwd.getpwnam("nobody").pw_uid
+    first, *_, last = made.said()
+    assert first == f"imported as {uid}, dies by {'SIGKILL' if preload == 'true' else 'SIGTERM'}"
+    assert last == f"runs as {uid}, dies by SIGTERM"
+
+
+def test_s8_the_kernel_ends_a_deaf_one_when_master_and_scheduler_are_dead(made: Project) -> None:
+    edit(made.config, 'user = "nobody"', 'user = "nobody"\nkill_after = 0.2')
+    made.start()
+    made.push("deaf")
+    made.wait_until(lambda: any("deaf" in line for line in made.said()), "the deaf one to begin")
+    scheduler = made.status()["scheduler"]["pid"]
+
+    made.kill_master()
+    os.kill(scheduler, signal.SIGKILL)
+
+    made.wait_until(lambda: not made.processes(), "the kernel to end all")
+    edit(made.folder / "app.py", "sleep(600)", "sleep(0)")
+    made.start()
+    made.wait_empty()
+    assert sum("deaf" in line for line in made.said()) == 2
+
+
+def test_a_reload_brings_a_user_and_says_if_he_may_not_open_the_database(made: Project) -> None:
+    edit(made.config, 'user = "nobody"', "")
+    shared = 'mode = "0660"' in made.config.read_text()
+    if shared:
+        edit(made.config, 'mode = "0660"', "")
+    made.start()
+    assert os.stat(made.folder / "run").st_mode & 0o077 == 0
+    edit(made.config, "processes = 2", 'processes = 2\nuser = "nobody"')
+
+    if shared:
+        verb(made, "reload")
+        made.wait_until(lambda: problems(made), "the problem")
+        assert "may not open it" in problems(made)[0]["text"], made.report()
+    else:
+        replaced(made, "reload")
+        made.push("tells")
+        made.wait_empty()
+        assert "runs as 65534" in made.said()[-1]
+    assert os.stat(made.folder / "run").st_mode & 0o777 == 0o711
+
+
+def test_work_is_done_as_the_user_too(made: Project) -> None:
+    made.push("tells")
+    words = [*made.wrapper, "python", "-m", "procqueue", "work", "q", "--once", "-c", str(made.config)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, env=made.environment(),
+                          cwd=made.folder)  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert made.said()[-1] == "runs as 65534, dies by SIGTERM"
+
+
 def test_a_member_of_the_sockets_group_may_ask(made: Project) -> None:
     with open(made.config, "a") as config:
         config.write('[master]\nsocket_group = "daemon"\nsocket_mode = "0660"\n')
@@ -210,8 +301,8 @@ def test_a_master_that_may_not_become_the_user_says_so_once_with_key_and_line(ma
     made.wrapper[-2] = made.wrapper[-2].replace("exec ", "exec setpriv --reuid 2 --regid 2 --clear-groups ")
     made.start(ready=False)
 
-    made.wait_until(lambda: made.problems(), "the problem")
+    made.wait_until(lambda: problems(made), "the problem")
 
-    (problem,) = made.problems()
+    (problem,) = problems(made)
     assert "not permitted to a master that runs as uid 2" in problem["text"]
-    assert f"{made.config}:" in problem["text"] and "queues.q.user" in problem["text"]
+    assert "[queues.q] user nobody" in problem["text"] and f"{made.config}:" in problem["text"]

@@ -323,12 +323,7 @@ class Consumer:
                     self._lifeline.say("solved")
                 return answer
             except DriverUnavailable as error:
-                self._standing.doubt()
-                if pause == 0.05:
-                    self._log.warning("driver_away", text=str(error), retry="until it is back")
-                if isinstance(error.__cause__, PermissionError):  # it will not pass by itself
-                    self._lifeline.say("problem", text=f"uid {os.geteuid()} may not open it: {error}")
-                    self._troubled = True
+                self._note_away(error, first=pause == 0.05)
             except (Gone, Newer, Stale):
                 raise
             except Unknown:
@@ -344,6 +339,15 @@ class Consumer:
             if self._interrupts.stopping:
                 return None
             pause = min(5.0, pause * 2)
+
+    def _note_away(self, error: DriverUnavailable, *, first: bool) -> None:
+        if self._board is not None:  # else the driver is not even open
+            self._standing.doubt()
+        if first:
+            self._log.warning("driver_away", text=str(error), retry="until it is back")
+        if isinstance(error.__cause__, PermissionError):  # it will not pass by itself
+            self._lifeline.say("problem", text=f"uid {os.geteuid()} may not open it: {error}")
+            self._troubled = True
 
     def _facts(self) -> dict[str, object]:
         pid = os.getpid()
