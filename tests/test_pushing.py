@@ -298,8 +298,8 @@ def test_d10_an_exception_in_the_midst_of_a_push_ends_its_session(
     welcome.push(0)
     link_push = RedisDriver.push
 
-    def answered_and_interrupted(self: RedisDriver, *args: Any) -> Any:
-        link_push(self, *args)
+    def answered_and_interrupted(self: RedisDriver, *args: Any, **options: Any) -> Any:
+        link_push(self, *args, **options)
         raise Alarm
 
     with monkeypatch.context() as patched:

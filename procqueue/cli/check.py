@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 @click.option("--import", "import_", is_flag=True, help="Import the application, too.")
 def check(where: Where, connect: bool, import_: bool) -> Exit:
     """Say everything that is wrong with the configuration, or "ok" and what it describes."""
+    from procqueue.process.rights import who_cannot_open
+
     try:
         settings = where.silent_settings()
         _check_crons(settings)
@@ -31,6 +33,9 @@ def check(where: Where, connect: bool, import_: bool) -> Exit:
     problems: list[Problem] = []
     warnings = list(settings.warnings)
     code = Exit.OK
+    if unopened := list(who_cannot_open(settings)):
+        problems += unopened
+        code = Exit.CONFIG
     if import_:
         code = _try_import(settings, problems, warnings) or code
     if connect:

@@ -9,7 +9,6 @@ import click
 from procqueue.cli import completing
 from procqueue.cli.failures import Refusal, no_such_queue, usage
 from procqueue.cli.foreground import in_foreground
-from procqueue.cli.not_yet import refuse_what_is_not_run
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import print_json, show
 from procqueue.core.errors import ConfigError
@@ -58,7 +57,6 @@ def start(
         from procqueue.process.crontab import refuse_bad_crons
 
         refuse_bad_crons(settings)
-    refuse_what_is_not_run(settings)
     if problem := settings.nothing_to_run():
         raise ConfigError([problem])
     _check_names(settings, only)

@@ -10,7 +10,6 @@ import click
 from procqueue.cli import completing
 from procqueue.cli.failures import no_such_queue, usage
 from procqueue.cli.foreground import in_foreground
-from procqueue.cli.not_yet import refuse_what_is_not_run
 from procqueue.cli.options import Where, verb
 from procqueue.core.errors import ConfigError
 from procqueue.core.units import seconds
@@ -33,7 +32,6 @@ def work(where: Where, queues: tuple[str, ...], once: bool, burst: bool, wait: s
     """
     asked = _burst(once, burst, wait)
     settings = where.settings()
-    refuse_what_is_not_run(settings)
     if problem := settings.nothing_to_run():
         raise ConfigError([problem])
     for name in queues:

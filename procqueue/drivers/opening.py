@@ -33,6 +33,7 @@ def open_driver(settings: DriverSettings, *, keeper: bool = False) -> Driver:
                 sqlite_path(settings.url),
                 synchronous="normal" if settings.durability == "normal" else "full",
                 mode=settings.mode,
+                group=settings.group,
                 timeout=settings.timeout,
                 keeper=keeper,
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from procqueue.core.record import MAX_ERROR
 from procqueue.core.settings.environment import Environment
 from procqueue.core.settings.model import QueueSettings, Settings
+from procqueue.process import kernel
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
 from procqueue.process.programs.environment import CannotBecome, apply
@@ -36,12 +38,19 @@ def import_application(path: str, modules: Sequence[str], lifeline: Lifeline, lo
     return True
 
 
-def become_what_is_asked(queue: QueueSettings, lifeline: Lifeline) -> bool:
-    """Take on the variables, directory, limits … of a queue; what goes wrong is told to the master."""
+def become_what_is_asked(queue: QueueSettings, lifeline: Lifeline, parent_death: int) -> bool:
+    """Take on the user, variables, limits … of a queue; what goes wrong is told to the master.
+
+    `parent_death`: the signal that was asked for when the parent dies. A change of user takes it back.
+    """
     if queue.environment == Environment():
         return True
+    parent = os.getppid()
     try:
         apply(queue.environment)
+        kernel.die_with_parent(parent_death)
+        if os.getppid() != parent:
+            os._exit(0)  # it died meanwhile: no signal will tell
         return True
     except CannotBecome as error:
         origin = queue.origins.get(error.failure.key, "")

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from procqueue.core.settings.model import QueueSettings
 from procqueue.core.wanted import Fork
 from procqueue.process import kernel
 from procqueue.process.code import Code
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.copies import Copies
+from procqueue.process.handed import Handed, forget
 from procqueue.process.intent import Intent
 from procqueue.process.lifeline import pair
 from procqueue.process.nursery import Kept, Nursery
@@ -67,11 +71,19 @@ class Births:
     def _ordered(self, id: str, fork: Fork) -> Kept:
         settings = self._intent.edition(fork.generation)
         queue = settings.queues[fork.pool]
-        lent = self._output.lend(id, f"{fork.pool}:{fork.index}", targets_of_queue(queue, settings))
-        ours, end = pair()
-        theirs = (end.detach(), *lent)
+        handed = Handed.made(self._state.path, id) if queue.environment.user else None
+        try:
+            lent = self._output.lend(id, f"{fork.pool}:{fork.index}", targets_of_queue(queue, settings))
+            ours, end = pair()
+        except OSError:
+            if handed:
+                handed.close()
+                forget(self._state.path, id)
+            raise
+        theirs = (end.detach(), *((handed.board, handed.stacks) if handed else ()), *lent)
         kept = Kept(
-            id, fork.pool, fork.index, 0, -1, ours, queue.serves, awaits=fork.template, theirs=theirs
+            id, fork.pool, fork.index, 0, -1, ours, queue.serves, awaits=fork.template, theirs=theirs,
+            handed=handed is not None,
         )  # fmt: skip
         self._nursery.kept[id] = kept
         return kept
@@ -82,17 +94,34 @@ class Births:
         settings = self._intent.edition(fork.generation)
         queue = settings.queues[fork.pool]
         identity = Identity(id, self._state.host, fork.pool, fork.index, fork.generation)
-        with self._output.opened(
-            id, f"{fork.pool}:{fork.index}", targets_of_queue(queue, settings)
-        ) as output:
-            return self._nursery.fork(
+        with (
+            self._handed(id, queue) as handed,
+            self._output.opened(id, f"{fork.pool}:{fork.index}", targets_of_queue(queue, settings)) as output,
+        ):
+            keep = (self._poke, handed.board, handed.stacks) if handed else (self._poke,)
+            kept = self._nursery.fork(
                 id, fork.pool, fork.index, queue.serves,
                 lambda lifeline: Consumer(
                     settings, queue, identity, self._state.boards, lifeline, self._poke, self._burst,
-                    paused=tuple(self._intent.wishes.paused),
+                    paused=tuple(self._intent.wishes.paused), handed=handed,
                 ).run(),
-                parent_death=signal.SIGTERM, keep=(self._poke,), output=output,
+                parent_death=signal.SIGTERM, keep=keep, output=output,
             )  # fmt: skip
+            kept.handed = handed is not None
+            return kept
+
+    @contextmanager
+    def _handed(self, id: str, queue: QueueSettings) -> Iterator[Handed | None]:
+        """Give what the consumer is handed, while it is made; if that raises, nothing is kept."""
+        handed = Handed.made(self._state.path, id) if queue.environment.user else None
+        try:
+            yield handed
+        except BaseException:
+            forget(self._state.path, id)
+            raise
+        finally:
+            if handed:
+                handed.close()
 
     def _template(self, id: str, fork: Fork) -> Kept:
         from procqueue.process.template import Template

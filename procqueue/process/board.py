@@ -79,20 +79,31 @@ class Board:
     @classmethod
     def create(cls, path: str, queues: Sequence[str], identity: dict[str, Any]) -> Board:
         """Make the file whole, then let it appear under its name."""
+        draft = f"{path}.draft"
+        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            board = cls.fill(path, fd, queues, identity)
+        except ValueError:
+            os.close(fd)
+            os.unlink(draft)
+            raise
+        os.rename(draft, path)
+        return board
+
+    @classmethod
+    def fill(cls, path: str, fd: int, queues: Sequence[str], identity: dict[str, Any]) -> Board:
+        """Fill in an empty file; it is no board before the last word is written, the magic."""
         text = json.dumps({**identity, "queues": list(queues)}).encode()
         if len(text) > SLOTS_AT - IDENTITY_AT:
             raise ValueError(
                 f"a consumer cannot serve {len(queues)} queues: their names do not fit its board"
             )
-        draft = f"{path}.draft"
-        fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         # Allocated, not sparse: a store to a page that the full disk cannot hold would be a SIGBUS.
         os.posix_fallocate(fd, 0, size_of(len(queues)))
         board = cls(path, fd, queues, identity)
         board._bytes[IDENTITY_AT : IDENTITY_AT + len(text)] = text
         board.words[IDENTITY_LENGTH] = len(text)
         board.words[0] = MAGIC
-        os.rename(draft, path)
         return board
 
     def close(self) -> None:
@@ -174,6 +185,11 @@ class Board:
     def is_cancelled(self, queue: int, slot: int, ticket: int) -> bool:
         """Return whether the scheduler wants this run to end."""
         return self.words[slot_at(queue, slot) + CANCELLED] == ticket
+
+    def last_ticket(self, queue: str) -> int:
+        """Return the largest ticket in the slots of a queue, 0 if there was none."""
+        number = self.queues.index(queue)
+        return max(self.words[slot_at(number, slot)] >> 8 for slot in range(SLOTS))
 
     def settled_by_others(self, queue: str) -> set[int]:
         """Return the tickets that the scheduler has settled."""

@@ -1,7 +1,7 @@
 """The control socket: one line of JSON in, one line of JSON out, for who may signal the master anyway.
 
-It lies in the 0700 state directory; on top of that the peer's user is checked. A slow or hostile client
-costs one of sixteen places for at most two seconds, and never makes the master wait.
+It lies in the state directory; on top of its permissions the peer's user and groups are checked. A slow or
+hostile client costs one of sixteen places for at most two seconds, and never makes the master wait.
 """
 
 from __future__ import annotations
@@ -13,12 +13,29 @@ import selectors
 import socket
 import struct
 import time
+from array import array
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 _MOST_CLIENTS = 16
 _MOST_BYTES = 64 * 1024
 _PATIENCE = 2.0
+#: SO_PEERGROUPS, which Python does not name: the supplementary groups that the peer had when it connected.
+_PEER_GROUPS = 59
+_MOST_GROUPS_BYTES = 1024  # more, getsockopt of Python does not take
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may ask beside root and the master's user: permissions of the socket, its group (-1: ours)."""
+
+    mode: int = 0o600
+    group: int = -1
+
+
+class GroupRefused(OSError):
+    """The socket cannot be given to its group."""
 
 
 class Client:
@@ -38,7 +55,7 @@ class Control:
     def __init__(
         self,
         path: str,
-        mode: int,
+        access: Access,
         selector: selectors.BaseSelector,
         answer: Callable[[dict[str, Any], Client], dict[str, Any] | None],
     ) -> None:
@@ -46,13 +63,13 @@ class Control:
         self._answer = answer
         self._clients: list[Client] = []
         self._resting_until = float("inf")
-        self._path, self._mode = path, mode
-        self._listener = _listen(path, mode)
+        self._path, self._access = path, access
+        self._listener = _listen(path, access)
         selector.register(self._listener, selectors.EVENT_READ, self._accept)
 
     def listen_again(self) -> None:
         """Listen at the same place anew: the socket was removed. Raises OSError."""
-        listener = _listen(self._path, self._mode)
+        listener = _listen(self._path, self._access)
         if self._resting_until == float("inf"):
             self._selector.unregister(self._listener)
         self._listener.close()
@@ -101,7 +118,7 @@ class Control:
                 self._rest()
             return  # or gone again
         connection.setblocking(False)
-        if len(self._clients) >= _MOST_CLIENTS or not _may_ask(connection):
+        if len(self._clients) >= _MOST_CLIENTS or not _may_ask(connection, self._access):
             connection.close()
             return
         client = Client(connection)
@@ -166,7 +183,7 @@ class Control:
             client.connection.close()
 
 
-def _listen(path: str, mode: int) -> socket.socket:
+def _listen(path: str, access: Access) -> socket.socket:
     """Bind below the directory's descriptor, so that a long path fits into a socket address."""
     try:
         os.unlink(path)
@@ -180,13 +197,29 @@ def _listen(path: str, mode: int) -> socket.socket:
     finally:
         os.umask(before)
         os.close(folder)
-    os.chmod(path, mode)
+    try:
+        os.chown(path, -1, access.group)
+    except OSError as error:
+        listener.close()
+        os.unlink(path)
+        raise GroupRefused(*error.args) from error
+    os.chmod(path, access.mode)
     listener.setblocking(False)
     listener.listen(_MOST_CLIENTS)
     return listener
 
 
-def _may_ask(connection: socket.socket) -> bool:
+def _may_ask(connection: socket.socket, access: Access) -> bool:
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    _, uid, _ = struct.unpack("3i", credentials)
-    return uid in (0, os.geteuid())
+    _, uid, gid = struct.unpack("3i", credentials)
+    if uid in (0, os.geteuid()):
+        return True
+    ours = os.getegid() if access.group == -1 else access.group
+    return bool(access.mode & 0o020) and (gid == ours or ours in _groups_of_peer(connection))
+
+
+def _groups_of_peer(connection: socket.socket) -> array[int]:
+    try:
+        return array("I", connection.getsockopt(socket.SOL_SOCKET, _PEER_GROUPS, _MOST_GROUPS_BYTES))
+    except OSError:  # more than 256, or a kernel before 4.13
+        return array("I")

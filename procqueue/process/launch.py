@@ -8,14 +8,16 @@ import os
 import sys
 from collections.abc import Collection, Sequence
 
+from procqueue.core.errors import ConfigError
 from procqueue.core.settings.model import Settings
 from procqueue.core.watching import UNWATCHED, Circumstances
-from procqueue.process import kernel, works
+from procqueue.process import kernel, rights, works
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.container import fitted, most_grace
+from procqueue.process.control import GroupRefused
 from procqueue.process.log import Log
 from procqueue.process.master import Master
-from procqueue.process.statedir import open_state_dir
+from procqueue.process.statedir import StateDir, leave_state_dir, let_pass, open_state_dir
 
 #: Imported once in the master, so that its children share the pages; a driver's client only if it is used.
 _BEFORE_FORK = (
@@ -38,7 +40,7 @@ def launch(settings: Settings, only: Collection[str] = (), reload: bool | None =
     """Run the master of `settings` in the foreground until it is asked to stop; return its exit code.
 
     `only`: the queues to serve, none for all. `reload`: whether files are watched; None: as the settings say,
-    and where this runs. Raises NotLinux, BadStateDir, Occupied.
+    and where this runs. Raises NotLinux, BadStateDir, Occupied, ConfigError.
     """
     terminal = sys.stdout is not None and sys.stdout.isatty()
     circumstances = Circumstances(reload, terminal, init=os.getpid() == 1)
@@ -56,7 +58,10 @@ def serve(
 ) -> int:
     """Run a master under `state_dir`; with a burst, until that is done."""
     kernel.require_linux()
+    access = rights.access_to_socket(settings)
     state = open_state_dir(state_dir)
+    state.access = access
+    _let_others_in(state, settings)
     works.take_over(settings.master.state_dir, state)
     os.chdir(settings.root)
     drivers = [_DRIVERS[settings.driver.scheme]] if settings.needs_driver else []
@@ -65,7 +70,23 @@ def serve(
     if settings.master.grace is None and (most := most_grace(os.environ)):
         log.info("grace", at_most=f"{most[0]:.0f}s", why=most[1], otherwise="[master] grace")
         settings = fitted(settings, os.environ)
-    return Master(settings, state, log, only, burst, captures=captures, circumstances=circumstances).run()
+    try:
+        master = Master(settings, state, log, only, burst, captures=captures, circumstances=circumstances)
+    except GroupRefused as error:
+        leave_state_dir(state)
+        raise rights.socket_refused(settings, error.strerror or str(error)) from None
+    return master.run()
+
+
+def _let_others_in(state: StateDir, settings: Settings) -> None:
+    """Let those pass who have something to look for in there. Raises ConfigError if that is not enough."""
+    try:
+        if rights.lets_others_pass(settings):
+            let_pass(state)
+        rights.refuse_who_cannot_open(settings)
+    except ConfigError:
+        leave_state_dir(state)
+        raise
 
 
 def _import_before_fork(modules: Sequence[str]) -> None:

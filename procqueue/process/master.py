@@ -107,7 +107,7 @@ class Master:
         self.autoscaling = Autoscaling(self)
         self._verbs = Verbs(self)
         self._hearing = Hearing(self)
-        self.control = Control(state.socket, settings.master.socket_mode, self.selector, self._verbs.answer)
+        self.control = Control(state.socket, state.access, self.selector, self._verbs.answer)
         self._foothold = Foothold(self)
         self.liaison = Liaison(self.nursery, self.log)
         self.news.heard = lambda about, text: self.hooks.happened("on_problem", about, text)

@@ -38,9 +38,8 @@ class Kept:
     is_program: bool = False
     start_time: int | None = None
     awaits: str = ""  # the template that is still to fork it: until then there is no process
-    theirs: tuple[
-        int, ...
-    ] = ()  # what the template hands on to it: its lifeline, stdout, stderr; not yet sent
+    theirs: tuple[int, ...] = ()  # what the template hands on to it, first its lifeline; not yet sent
+    handed: bool = False  # it has its board and its stacks file from us (handed.py)
     board: View | None = None
     overdue: int | None = None  # the ticket whose deadline was enforced
     detail: dict[str, Any] = field(default_factory=dict)  # why it died, for people
@@ -148,6 +147,8 @@ class Nursery:
         del self.kept[kept.id]
         kept.lifeline.close()
         kept.hand_on()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(board_path(self._boards, kept.id))  # made beforehand if it was handed
         self.sweep()  # it may have waited for this
 
     def board(self, kept: Kept) -> View | None:

@@ -30,9 +30,16 @@ def split_name(name: str) -> tuple[str, int]:
 
 
 def last_tickets(boards: str, queues: Container[str]) -> dict[str, int]:
-    """Return for each queue the largest ticket on the boards of a directory; none for one without any."""
+    """Return for each queue the largest ticket on the boards of a directory; none for one without any.
+
+    A consumer that is another user than the master may not look there: it leaves that to the scheduler.
+    """
     found: dict[str, int] = {}
-    for entry in os.listdir(boards):
+    try:
+        entries = os.listdir(boards)
+    except PermissionError:
+        return found
+    for entry in entries:
         if not entry.endswith(".board"):
             continue
         try:

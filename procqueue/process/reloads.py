@@ -7,6 +7,7 @@ In development the watcher (watcher.py) says that files have changed, and nothin
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import Any, Protocol
@@ -26,6 +27,8 @@ from procqueue.process.news import News
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import Output
 from procqueue.process.pools import SCHEDULER, WATCHER
+from procqueue.process.rights import lets_others_pass
+from procqueue.process.statedir import StateDir, let_pass
 
 
 class Master(Protocol):
@@ -37,6 +40,7 @@ class Master(Protocol):
     nursery: Nursery
     log: Log
     output: Output
+    state: StateDir
     was_ready: bool
 
     def note(self, event: events.Event) -> None:
@@ -88,6 +92,9 @@ class Reloads:
         intent = self._master.intent
         watched = (intent.settings.files, intent.settings.reload)
         before = intent.queues.keys()
+        if lets_others_pass(new):
+            with contextlib.suppress(OSError):  # then the new consumers say what they may not open
+                let_pass(self._master.state)
         found = intent.apply(new)
         for name in intent.queues.keys() - before:
             if name in self._master.book.proved:  # one that was there before is not wanted as it was

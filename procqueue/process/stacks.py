@@ -31,7 +31,7 @@ _LINES = 100
 
 
 def folder_of(state_dir: str) -> str:
-    """Return where the files lie: one for each child that listens, named by its pid."""
+    """Return where the files lie: one for each that listens, named by its pid, or its id (handed.py)."""
     return f"{state_dir}/stacks"
 
 
@@ -170,7 +170,7 @@ class Stacks:
                 self._lines.append({"name": one["name"], "pid": one["pid"], "text": line.strip()})
 
     def _path(self, kept: Kept) -> str:
-        return f"{self._folder}/{kept.pid}"
+        return f"{self._folder}/{kept.id if kept.handed else kept.pid}"
 
     def _clear(self) -> None:
         with contextlib.suppress(OSError):

@@ -13,9 +13,10 @@ import os
 import secrets
 import shutil
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from procqueue.process import kernel, lock
+from procqueue.process.control import Access
 from procqueue.process.view import NoBoard, View
 
 
@@ -31,6 +32,8 @@ class StateDir:
     host: str
     lock_fd: int
     lost: bool = False  # it is another master's by now
+    access: Access = field(default_factory=Access)  # to the control socket
+    passable: bool = False  # others may go through it to what they may open
 
     @property
     def boards(self) -> str:
@@ -70,11 +73,24 @@ def open_state_dir(path: str) -> StateDir:
         ) from error
 
 
+def let_pass(state: StateDir) -> None:
+    """Let others through the directory, to its socket or a database in it; its own files stay closed to them.
+
+    Raises OSError.
+    """
+    state.passable = True
+    mode = stat.S_IMODE(os.stat(state.path).st_mode)
+    if mode & 0o011 != 0o011:
+        os.chmod(state.path, mode | 0o011)
+
+
 def take_again(state: StateDir) -> None:
     """Make and lock a directory that was removed while its master ran. Raises Occupied, OSError."""
     os.makedirs(state.boards, mode=0o700, exist_ok=True)
     removed, state.lock_fd = state.lock_fd, lock.take(f"{state.path}/master.lock")
     os.close(removed)
+    if state.passable:
+        let_pass(state)
     _write(f"{state.path}/master.pid", f"{os.getpid()}\n")
     _write_host(state)
 

@@ -21,6 +21,7 @@ from procqueue.process.application import become_what_is_asked, import_applicati
 from procqueue.process.code import told_of_code
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.consumer.main import Consumer, Identity
+from procqueue.process.handed import Handed
 from procqueue.process.lifeline import Lifeline, from_descriptor
 from procqueue.process.log import Log
 from procqueue.process.spawn import fork_for, let_signals_in
@@ -68,7 +69,7 @@ class Template:
         kernel.become_subreaper()
         let_signals_in()
         pid, began = os.getpid(), time.time_ns()
-        if not become_what_is_asked(self._queue, self._lifeline):
+        if not become_what_is_asked(self._queue, self._lifeline, signal.SIGKILL):
             return Exit.CANNOT_IMPORT
         modules = modules_of(self._settings, self._queue)
         if not import_application(self._settings.path, modules, self._lifeline, self._log):
@@ -110,7 +111,7 @@ class Template:
         poll.register(self._lifeline.fileno(), select.POLLIN)
         while not self._lifeline.ended:
             poll.poll()
-            for message in self._lifeline.hear(most_fds=3):
+            for message in self._lifeline.hear(most_fds=5):
                 match message["say"]:
                     case "stop":
                         return Exit.OK
@@ -122,7 +123,8 @@ class Template:
         """Carry out one order, and say how it went."""
         consumer = order["consumer"]
         lifeline = from_descriptor(order["fds"][0])
-        output = order["fds"][1:]  # its own stdout and stderr; none: it prints where we do
+        handed = Handed(*order["fds"][1:3]) if order["handed"] else None
+        output = order["fds"][3 if handed else 1 :]  # its own stdout and stderr; none: it prints where we do
         try:
             if not self._insists and (found := leftovers.threads()):
                 self._lifeline.say("unfit", consumer=consumer, left=found)
@@ -131,7 +133,7 @@ class Template:
                 consumer, order["host"], order["pool"], order["index"], order["generation"]
             )  # fmt: skip
             pid, pidfd = fork_for(
-                self._master, lambda end: self._live(identity, end), lifeline,
+                self._master, lambda end: self._live(identity, end, handed), lifeline,
                 close=(self._lifeline.fileno(), self._stacks, *output), output=(*output, 1, 2)[:2],
             )  # fmt: skip
             self._lifeline.say("born", consumer=consumer, pid=pid, fds=(pidfd,))
@@ -140,15 +142,17 @@ class Template:
             self._lifeline.say("unborn", consumer=consumer, error=error.strerror or str(error))
         finally:
             lifeline.close()
+            if handed:
+                handed.close()
             for fd in output:
                 os.close(fd)
 
-    def _live(self, identity: Identity, lifeline: Lifeline) -> int:
+    def _live(self, identity: Identity, lifeline: Lifeline, handed: Handed | None) -> int:
         """Be the consumer."""
         if not self._collects:
             gc.disable()
         queue = self._settings.queues[identity.pool]
         return Consumer(
             self._settings, queue, identity, self._boards, lifeline, self._poke, self._burst,
-            paused=lifeline.first["paused"], preloaded=True,
+            paused=lifeline.first["paused"], preloaded=True, handed=handed,
         ).run()  # fmt: skip

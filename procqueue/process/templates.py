@@ -22,6 +22,7 @@ from procqueue.process.nursery import Exited, Kept, Nursery
 from procqueue.process.output import Output
 from procqueue.process.pools import TEMPLATE
 from procqueue.process.reloads import Reloads
+from procqueue.process.stacks import Stacks
 from procqueue.process.statedir import StateDir
 
 
@@ -34,6 +35,7 @@ class Master(Protocol):
     book: Book
     news: News
     nursery: Nursery
+    stacks: Stacks
     state: StateDir
 
     def note(self, event: events.Event) -> None:
@@ -138,7 +140,7 @@ class Templates:
         template = self._master.nursery.kept[kept.awaits]
         template.lifeline.say(
             "fork", consumer=kept.id, host=self._master.state.host, pool=kept.pool, index=kept.index,
-            generation=child.generation, fds=kept.theirs,
+            generation=child.generation, handed=kept.handed, fds=kept.theirs,
         )  # fmt: skip
         kept.hand_on()
 
@@ -162,6 +164,7 @@ class Templates:
     def _void(self, kept: Kept) -> None:
         self._master.nursery.unborn(kept)
         self._master.output.forget(kept.id)
+        self._master.stacks.forget(kept)
         self._master.note(events.Unborn(kept.id))
 
     def _unfit(self, template: Kept, why: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from procqueue.core.message import State
 from procqueue.core.verdict import ACK
-from procqueue.drivers.contract import Driver
+from procqueue.drivers.contract import Driver, GateState
 from procqueue.drivers.upkeep import Tick, Ticked
 from tests.conformance import playing
 from tests.conformance.playing import (
@@ -140,3 +140,18 @@ def test_it_wakes(store: Store) -> None:
     tick(driver, 1000)
 
     assert waiter.wait([QUEUE], DEADLINE, [])
+
+
+@pytest.mark.parametrize("state", [GateState.CLOSED, GateState.DRAINING])
+def test_a_tick_behind_a_gate_is_neither_pushed_nor_noted(driver: Driver, state: GateState) -> None:
+    tick(driver, 1000)
+    driver.set_gate(QUEUE, state)
+
+    assert tick(driver, 2000, alone=False) is Ticked.CLOSED
+    assert tick(driver, 1000) is Ticked.KNOWN
+    assert driver.ticks(QUEUE)["nightly"].ms == 1000 and driver.counts(QUEUE).waiting == 1
+
+    driver.set_gate(QUEUE, GateState.OPEN)
+    assert tick(driver, 2000, alone=False) is Ticked.DONE
+    driver.set_gate(QUEUE, state)
+    assert note(driver, 3000) is Ticked.DONE

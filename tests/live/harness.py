@@ -105,7 +105,15 @@ class Project:
         """Ask the master to stop and wait for it; return its exit code."""
         assert self.master is not None
         self.master.send_signal(signal.SIGTERM)
-        return self.master.wait(patience)
+        return self.wait_left(patience)
+
+    def wait_left(self, patience: float = PATIENCE) -> int:
+        """Wait until the master has ended; return its exit code. Fail with everything known."""
+        assert self.master is not None
+        try:
+            return self.master.wait(patience)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the master did not end within {patience} s\n{self.report()}") from None
 
     def status(self) -> dict[str, Any]:
         """Return the status document."""
@@ -211,7 +219,13 @@ class Project:
         """Return everything known, for a failure."""
         output = self.output.read_text(errors="replace")[-6000:] if self.output.exists() else ""
         counts = self.counts() if "[queues." in self.config.read_text() else "no queues"
-        return f"counts: {counts}\ntrail: {self.said()[-20:]}\noutput:\n{output}"
+        logs = self.folder / "run/logs/@master.log"
+        said = logs.read_bytes()[-2000:].decode(errors="replace") if logs.exists() else ""
+        shown = "\n".join(map(_shown, self.processes()))
+        return (
+            f"counts: {counts}\ntrail: {self.said()[-20:]}\noutput:\n{output}\n"
+            f"the master's own lines:\n{said}\nprocesses:\n{shown}"
+        )
 
     def close(self) -> None:
         """End everything, and fail if the project had left anything behind by itself."""
@@ -226,6 +240,17 @@ class Project:
         for pid in left:
             os.kill(pid, signal.SIGKILL)
         assert not left, f"left behind: {left}\n{self.output.read_text(errors='replace')[-4000:]}"
+
+
+def _shown(pid: int) -> str:
+    """Return what a process is and does."""
+    try:
+        entry = Path(f"/proc/{pid}")
+        command = (entry / "cmdline").read_text().replace("\0", " ")
+        name, _, state = (entry / "stat").read_text().partition(" (")[2].rpartition(") ")
+        return f"{pid} {name} {state[:1]} {(entry / 'wchan').read_text()} {command[:200]}"
+    except OSError:
+        return f"{pid} gone"
 
 
 @contextmanager

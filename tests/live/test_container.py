@@ -87,7 +87,7 @@ def test_trap_31_a_term_stops_it_softly_with_0(contained: Contained) -> None:
     os.kill(pid, signal.SIGTERM)
 
     assert project.master is not None
-    assert project.master.wait(PATIENCE) == 0
+    assert project.wait_left() == 0
 
 
 def test_trap_31_strangers_are_reaped(contained: Contained) -> None:
@@ -101,7 +101,7 @@ def test_trap_31_strangers_are_reaped(contained: Contained) -> None:
     project.wait_until(lambda: not zombies_below(pid), "the dead to be reaped")
     os.kill(pid, signal.SIGTERM)
     assert project.master is not None
-    assert project.master.wait(PATIENCE) == 0
+    assert project.wait_left() == 0
 
 
 def test_a_failed_essential_program_ends_it_with_1(contained: Contained) -> None:
@@ -115,7 +115,7 @@ def test_a_failed_essential_program_ends_it_with_1(contained: Contained) -> None
         project.run("signal", "KILL", "main")
 
         assert project.master is not None
-        assert project.master.wait(PATIENCE) == 1
+        assert project.wait_left() == 1
 
 
 def test_grace_auto_ends_before_the_container_would(contained: Contained) -> None:
@@ -127,7 +127,7 @@ def test_grace_auto_ends_before_the_container_would(contained: Contained) -> Non
     os.kill(pid, signal.SIGTERM)
 
     assert project.master is not None
-    assert project.master.wait(PATIENCE) == 0  # 65 s without the bound
+    assert project.wait_left() == 0  # 65 s without the bound
     assert "killed=q:" in project.output.read_text()
 
 

@@ -124,7 +124,7 @@ def test_a_grace_of_weeks_is_waited_for_in_pieces(make: Make) -> None:
 
     (p.folder / "go").touch()
 
-    assert p.master.wait(30) == 0
+    assert p.wait_left(30) == 0
 
 
 def test_a_database_that_was_deleted_ends_the_processes_that_hold_it_and_new_ones_go_on(make: Make) -> None:
@@ -176,7 +176,7 @@ def test_a_stop_asked_softly_twice_is_no_hard_stop(make: Make) -> None:
         pass
     (p.folder / "go").touch()
 
-    assert p.master.wait(30) == 0
+    assert p.wait_left(30) == 0
     assert p.counts().waiting == 0 and "killed=none" in p.output.read_text()
 
 

@@ -193,7 +193,7 @@ def test_past_grace_a_stop_kills_with_all_descendants_and_the_message_goes_back_
 
     assert answer.returncode == 0, answer.stderr
     assert '"killed": ["q:0"]' in answer.stdout or '"killed":["q:0"]' in answer.stdout
-    assert p.master is not None and p.master.wait(30) == 0
+    assert p.master is not None and p.wait_left(30) == 0
     assert p.processes() == []
     message = p.driver.message("q", id)
     assert message is not None and message.state == "waiting"

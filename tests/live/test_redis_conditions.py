@@ -165,7 +165,7 @@ def test_what_a_stop_could_not_reclaim_the_next_start_does(make: Make, server: S
     with frozen(server):
         assert p.run("stop", "--now", timeout=30).returncode == 0
         assert p.master is not None
-        assert p.master.wait(30) == 0
+        assert p.wait_left(30) == 0
     assert p.counts().reserved == 1
 
     (p.folder / "go").touch()

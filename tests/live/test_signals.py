@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.live.harness import PATIENCE, Project, edit
+from tests.live.harness import Project, edit
 
 Make = Callable[..., Project]
 
@@ -196,7 +196,7 @@ def test_a_terminal_that_goes_away_stops_softly(make: Make) -> None:
 
     os.close(terminal)
 
-    assert project.master.wait(PATIENCE) == 0
+    assert project.wait_left() == 0
 
 
 def test_a_hang_up_from_a_person_on_a_terminal_reloads(make: Make) -> None:

@@ -220,7 +220,7 @@ def test_a_stop_while_another_program_writes_keeps_the_outcomes_for_the_next_sta
         assert p.master is not None
         os.kill(busy, signal.SIGKILL)
         p.run("stop", "--now")
-        p.master.wait(60)
+        p.wait_left(60)
     p.start()
 
     p.wait_empty()

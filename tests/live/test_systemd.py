@@ -113,7 +113,7 @@ def test_a_long_stop_asks_for_more_time(make: Make, manager: socket.socket) -> N
     # handle_timeout + kill_after of the queue, and what lies beyond
     assert 60e6 < int(more.partition("=")[2]) < 200e6
     (project.folder / "go").touch()
-    assert project.master.wait(PATIENCE) == 0
+    assert project.wait_left() == 0
 
 
 def test_the_watchdog_is_fed_by_a_loop_that_turns(make: Make, manager: socket.socket) -> None:

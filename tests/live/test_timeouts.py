@@ -133,7 +133,7 @@ def test_what_a_handler_does_to_signals_timers_and_the_directory_ends_with_its_m
     p.master.send_signal(signal.SIGTERM)
     p.wait_until(lambda: is_stopping(p), "the stop to begin")
     (p.folder / "go").touch()
-    assert p.master.wait(20) == 0
+    assert p.wait_left(20) == 0
     assert p.said()[1:] == ["began", "ended"]
     assert p.counts().reserved == p.counts().waiting == 0
 
@@ -164,7 +164,7 @@ def test_s11_a_stop_is_heard_though_the_handler_has_taken_the_signal_for_itself(
     p.wait_said("swallowed by 0")
     (p.folder / "go0").touch()
 
-    assert p.master.wait(15) == 0
+    assert p.wait_left(15) == 0
     assert p.said() == ["began 0", "swallowed by 0"] and p.counts().waiting == 2
 
 

@@ -4,6 +4,9 @@ import json
 import os
 import selectors
 import socket
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +16,7 @@ import pytest
 
 from procqueue.process import control
 from procqueue.process.ask import NoMaster, ask
-from procqueue.process.control import Client, Control
+from procqueue.process.control import Access, Client, Control
 from tests.process.actors import PATIENCE
 
 NEVER = float("inf")
@@ -23,12 +26,12 @@ LARGE = "x" * (8 << 20)
 class Served:
     """A control socket and the loop that serves it, turned by hand."""
 
-    def __init__(self, path: str, mode: int = 0o600) -> None:
+    def __init__(self, path: str, mode: int = 0o600, group: int = -1) -> None:
         self.path = path
         self.selector = selectors.DefaultSelector()
         self.later: list[Client] = []
         self.asked: list[dict[str, Any]] = []
-        self.control = Control(path, mode, self.selector, self._answer)
+        self.control = Control(path, Access(mode, group), self.selector, self._answer)
 
     def _answer(self, request: dict[str, Any], client: Client) -> dict[str, Any] | None:
         self.asked.append(request)
@@ -259,3 +262,68 @@ def test_the_socket_has_its_mode_and_takes_the_place_of_a_stale_one_however_long
     with pytest.raises(NoMaster, match="no master is running"):
         ask(str(folder), "status")
     Served(stale).control.close()
+
+
+ASKS_AS = """
+import os, socket, sys
+os.setgroups([int(group) for group in sys.argv[3:]])
+os.setgid(int(sys.argv[2]))
+os.setuid(65534)
+s = socket.socket(socket.AF_UNIX)
+try:
+    s.connect(sys.argv[1])
+    s.sendall(b'{"verb": "hello"}\\n')
+    print(s.recv(100).decode() or "closed")
+except ConnectionError:
+    print("closed")
+except PermissionError:
+    print("denied")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to become another user")
+@pytest.mark.parametrize(
+    ("mode", "gid", "groups", "told"),
+    [
+        (0o660, 65534, [7, 4242], "hello"),
+        (0o660, 4242, [], "hello"),
+        (0o660, 65534, [7], "denied"),
+        (0o600, 65534, [4242], "denied"),
+        (0o666, 65534, [7], "closed"),  # the kernel lets it through, we do not
+        (0o606, 65534, [7], "closed"),
+    ],
+)
+def test_members_of_the_sockets_group_may_ask_and_nobody_else(
+    mode: int, gid: int, groups: list[int], told: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o711)
+        served = Served(f"{folder}/control.sock", mode, 4242)
+        words = [sys.executable, "-c", ASKS_AS, served.path, str(gid), *map(str, groups)]
+        asking = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+        served.turn_until(lambda: asking.poll() is not None)
+        answer, _ = asking.communicate()
+        served.control.close()
+
+    assert told in answer
+    assert [one["verb"] for one in served.asked] == (["hello"] if told == "hello" else [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to lose a right")
+def test_a_group_that_the_socket_cannot_get_is_an_error_and_leaves_no_socket() -> None:
+    code = """
+import os, selectors, sys, tempfile
+from procqueue.process.control import Access, Control, GroupRefused
+folder = tempfile.mkdtemp()
+path = folder + "/control.sock"
+os.chown(folder, 65534, 65534)
+os.setgroups([]), os.setgid(65534), os.setuid(65534)
+try:
+    Control(path, Access(0o660, 4242), selectors.DefaultSelector(), None)
+except GroupRefused as error:
+    print(error, os.listdir(folder))
+os.rmdir(folder)
+"""
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert ran.stdout.strip().endswith("Operation not permitted []"), ran.stderr

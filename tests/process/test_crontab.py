@@ -14,7 +14,7 @@ from procqueue.core.errors import ConfigError
 from procqueue.core.message import State
 from procqueue.core.settings.decode import decode_text
 from procqueue.core.settings.model import CronSettings
-from procqueue.drivers.contract import Driver
+from procqueue.drivers.contract import Driver, GateState
 from procqueue.drivers.sqlite.driver import SqliteDriver
 from procqueue.drivers.upkeep import Tick
 from procqueue.process import crontab
@@ -207,3 +207,18 @@ def test_what_only_the_library_and_the_host_know_is_refused_with_its_line(
     (problem,) = caught.value.problems
     assert (problem.key, text in problem.text) == (f"cron.c.{key}", True)
     assert problem.line == (5 if key == "schedule" else 6)
+
+
+def test_a_tick_behind_a_closed_gate_is_late_when_it_opens_and_hurries_nobody_before(driver: Driver) -> None:
+    now = minute_now()
+    came_to(driver, now - MINUTE)
+    driver.set_gate("q", GateState.CLOSED)
+    table = crontab_of("* * * * *", catch_up="all")
+
+    table.push_due(driver, "q")
+    assert pushed(driver) == [] and table.seconds_left() == float("inf")
+
+    driver.set_gate("q", GateState.OPEN)
+    table.push_due(driver, "q")
+    assert written(now) in pushed(driver)
+    assert 0 < table.seconds_left() <= 60

@@ -266,7 +266,7 @@ def test_what_middleware_around_a_push_raises_leaves_the_push_and_nothing_is_sto
     listed = task(name="t.t")(lambda n: ran.append(n))
 
     @procqueue.around_push
-    def guards(push: procqueue.Push, _run: Callable[[], Any]) -> Any:
+    def guards(push: procqueue.Push, run: Callable[[], Any]) -> Any:  # noqa: ARG001
         if push.many:
             return None
         raise PermissionError(push.task)

@@ -81,7 +81,7 @@ DRIVER = _keys(
     Key("timeout", "longest wait for an answer", read.needed_duration(0.05)),
     Key("max_body", "largest encoded message", read.body_size),
     Key("mode", "permissions of the SQLite files", read.file_mode),
-    Key("group", "Unix group of the SQLite files"),
+    Key("group", "Unix group of the SQLite files", environment.account),
 )
 
 MASTER = _keys(

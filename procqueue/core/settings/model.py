@@ -75,6 +75,7 @@ class DriverSettings:
     timeout: float = 5.0
     max_body: int = 1 << 20
     mode: int = 0o600
+    group: str = ""  # a name or a number; "": that of who makes the files
 
     @property
     def scheme(self) -> str:

@@ -36,6 +36,7 @@ from procqueue.drivers.listing import listed
 from procqueue.drivers.sqlite import arrivals, living, people, rows, sessions, switches, traits
 from procqueue.drivers.sqlite.link import Link, now_ms
 from procqueue.drivers.sqlite.rows import Numbers
+from procqueue.drivers.sqlite.sharing import Sharing
 from procqueue.drivers.sqlite.upkeep import Upkeep
 from procqueue.drivers.sqlite.wake import Wake
 
@@ -54,8 +55,8 @@ SELECT id, ticket, counters FROM messages WHERE queue = ? AND owner = ? ORDER BY
 class SqliteDriver(Upkeep):
     """A store in the file `path`, for the processes of one host; implements contract.Driver.
 
-    `synchronous`: "full" loses nothing at a power cut, "normal" only the last commits. `mode`: of the files;
-    the directory is made with 0700. `timeout`: seconds until SQLite's own locks (foreign programs) are given
+    `synchronous`: "full" loses nothing at a power cut, "normal" only the last commits. `mode`, `group`: as
+    sharing.py has it. `timeout`: seconds until SQLite's own locks (foreign programs) are given
     up with DriverUnavailable. `keeper`: for the scheduler, whose connection is open from before the first
     consumer until after the last: it waits for the gate no longer than `timeout`, so that it can deal with a
     holder that was stopped. Raises DriverError if the file cannot be used, Newer if its layout is newer.
@@ -69,11 +70,13 @@ class SqliteDriver(Upkeep):
         *,
         synchronous: str = "full",
         mode: int = 0o600,
+        group: str = "",
         timeout: float = 5.0,
         keeper: bool = False,
     ) -> None:
-        self._link = Link(path, synchronous, mode, timeout, keeper)
-        self._wake = Wake(Path(self._link.path).parent, mode)
+        sharing = Sharing(mode, group)
+        self._link = Link(path, synchronous, sharing, timeout, keeper)
+        self._wake = Wake(Path(self._link.path).parent, sharing)
         self._prune_at = 0.0
         _drivers.add(self)
 

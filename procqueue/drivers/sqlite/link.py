@@ -25,6 +25,7 @@ from procqueue.drivers.sqlite import faults
 from procqueue.drivers.sqlite.disk import refuse_network_disk
 from procqueue.drivers.sqlite.files import Names, gone_sentence, retire
 from procqueue.drivers.sqlite.gate import Gate
+from procqueue.drivers.sqlite.sharing import Sharing
 
 #: What the write-ahead log is cut to when it begins anew; longer only while somebody reads and reads.
 JOURNAL_LIMIT = 64 << 20
@@ -39,20 +40,22 @@ _LITTLE_SECONDS = 0.25
 class Link:
     """One open connection of one process. `keeper`: it waits for the gate with a deadline (gate.py)."""
 
-    def __init__(self, path: str, synchronous: str, mode: int, timeout: float, keeper: bool) -> None:
+    def __init__(self, path: str, synchronous: str, sharing: Sharing, timeout: float, keeper: bool) -> None:
         if synchronous not in ("full", "normal"):
             raise ValueError(f"synchronous is 'full' or 'normal', not {synchronous!r}")
-        self.path = path = os.path.realpath(path)  # two names of one file must not have two gates
+        self.path = path = sharing.real_path(path)
         self._synchronous = synchronous
-        self._mode = mode
+        self._sharing = sharing
         self._timeout = timeout
         self._db: sqlite3.Connection | None = None
         self._fd = -1
         self._files: Names | None = None  # what the names stood for when they were opened
         with self._translated():
             refuse_network_disk(os.path.dirname(path))
-            _make_private(Path(path).parent)
-            self.gate = Gate(f"{path}.gate", mode, timeout if keeper else None)
+            sharing.make_folder(Path(path).parent)
+            with contextlib.suppress(FileExistsError):
+                os.close(sharing.make(f"{path}.gate"))
+            self.gate = Gate(f"{path}.gate", sharing.mode, timeout if keeper else None)
         try:
             self._open()
         except BaseException:
@@ -142,7 +145,7 @@ class Link:
     def _open(self) -> None:
         self._pid = os.getpid()
         with self._translated(), self.gate.held(self._timeout):
-            self._fd = _open_file(self.path, self._mode)
+            self._fd = _open_file(self.path, self._sharing)
             db = self._db = sqlite3.connect(
                 self.path,
                 timeout=self._timeout,
@@ -256,13 +259,11 @@ def _create_layout(db: sqlite3.Connection) -> None:
         raise
 
 
-def _open_file(path: str, mode: int) -> int:
+def _open_file(path: str, sharing: Sharing) -> int:
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        return sharing.make(path)  # SQLite gives -wal and -shm the same permissions
     except FileExistsError:
         return os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    os.fchmod(fd, mode)  # whatever the umask is; SQLite gives -wal and -shm the same
-    return fd
 
 
 def _hold_shared(fd: int) -> None:
@@ -288,13 +289,6 @@ def _make_room(db: sqlite3.Connection) -> None:
 def _leak(db: sqlite3.Connection | None) -> None:
     if db is not None:
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(db))  # so that it is never closed, not at exit either
-
-
-def _make_private(folder: Path) -> None:
-    """Make a directory and what is missing above it for this user alone."""
-    if not folder.exists():
-        _make_private(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
 
 
 def now_ms() -> int:

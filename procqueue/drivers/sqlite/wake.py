@@ -15,15 +15,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from procqueue.drivers.sqlite.sharing import Sharing
+
 _ALL = 1 << 16  # a FIFO's size: one read takes every token
 
 
 class Wake:
     """The FIFOs of one process, beside the database in `directory`."""
 
-    def __init__(self, directory: Path, mode: int) -> None:
+    def __init__(self, directory: Path, sharing: Sharing) -> None:
         self._directory = directory
-        self._mode = mode
+        self._sharing = sharing
         self._fds: dict[str, int] = {}
 
     def listen(self, queue: str) -> int:
@@ -31,10 +33,9 @@ class Wake:
         fd = self._fds.get(queue)
         if fd is None:
             path = self._path(queue)
-            with contextlib.suppress(FileExistsError):
-                os.mkfifo(path, self._mode)
+            self._sharing.make_fifo(path)
             # Both ends: an open without a writer would block or see an end of file.
-            fd = self._fds[queue] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = self._fds[queue] = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
         return fd
 
     def send(self, queue: str) -> None:
@@ -44,7 +45,7 @@ class Wake:
             if own is not None:
                 os.write(own, b"!")
                 return
-            fd = os.open(self._path(queue), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            fd = os.open(self._path(queue), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
             try:
                 os.write(fd, b"!")
             finally:

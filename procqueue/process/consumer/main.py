@@ -36,6 +36,7 @@ from procqueue.process.consumer.settle import Ledger
 from procqueue.process.consumer.shares import Shares
 from procqueue.process.consumer.standing import Standing
 from procqueue.process.consumer.wake import Interrupts
+from procqueue.process.handed import Handed
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
 from procqueue.process.reclaim import board_path
@@ -65,8 +66,8 @@ class Identity:
 class Consumer:
     """One consumer process. `run` is its whole life.
 
-    `preloaded`: the template that forked it has imported the application. `paused`: queues of which this
-    host takes no messages at present.
+    `preloaded`: the template that forked it has imported the application. `handed`: what it may
+    not open itself, as another user. `paused`: queues of which this host takes no messages at present.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Consumer:
         *,
         paused: Collection[str] = (),
         preloaded: bool = False,
+        handed: Handed | None = None,
     ) -> None:
         self._settings = settings
         self._queue = queue
@@ -89,6 +91,7 @@ class Consumer:
         self._lifeline = lifeline
         self._poke = poke
         self._preloaded = preloaded
+        self._handed = handed
         self._log = Log(f"{identity.pool}:{identity.index}", settings.logging.level)
         self._last_resort = LastResort()
         self._interrupts = Interrupts(lifeline, self._be_orphan, paused)
@@ -108,7 +111,11 @@ class Consumer:
         # Until it is registered it owns nothing: TERM ends even an import that hangs.
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda _signum, _frame: os._exit(0))
-        stacks.listen(stacks.open_file(stacks.folder_of(os.path.dirname(self._boards))))
+        stacks.listen(
+            self._handed.stacks
+            if self._handed
+            else stacks.open_file(stacks.folder_of(os.path.dirname(self._boards)))
+        )
         kernel.become_subreaper()
         began = time.time_ns()
         if not self._preloaded and not self._load():
@@ -125,9 +132,10 @@ class Consumer:
             return Exit.UNREACHABLE
         if driver is None:
             return Exit.OK  # told to leave before it could begin
-        board = self._board = Board.create(
-            board_path(self._boards, self._identity.consumer), self._queue.serves, self._facts()
-        )
+        path = board_path(self._boards, self._identity.consumer)
+        facts = (self._queue.serves, self._facts())
+        board = Board.fill(path, self._handed.board, *facts) if self._handed else Board.create(path, *facts)
+        self._board = board
         if self._last_resort.missing:
             self._log.warning("no_kernel_timer", text=self._last_resort.missing)
         self._executor = InlineExecutor(
@@ -164,7 +172,7 @@ class Consumer:
     def _load(self) -> bool:
         self._interrupts.ignore_others()
         let_signals_in()
-        if not become_what_is_asked(self._queue, self._lifeline):
+        if not become_what_is_asked(self._queue, self._lifeline, signal.SIGTERM):
             return False
         modules = modules_of(self._settings, self._queue)
         return import_application(self._settings.path, modules, self._lifeline, self._log)
@@ -318,6 +326,9 @@ class Consumer:
                 self._standing.doubt()
                 if pause == 0.05:
                     self._log.warning("driver_away", text=str(error), retry="until it is back")
+                if isinstance(error.__cause__, PermissionError):  # it will not pass by itself
+                    self._lifeline.say("problem", text=f"uid {os.geteuid()} may not open it: {error}")
+                    self._troubled = True
             except (Gone, Newer, Stale):
                 raise
             except Unknown:

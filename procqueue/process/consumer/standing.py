@@ -71,8 +71,10 @@ class Standing:
     def secure_tickets(self) -> None:
         """If in doubt, let tickets go on where they were; before anything is reserved."""
         if self._doubtful or not self._driver.is_connected():
-            for queue, last in last_tickets(os.path.dirname(self._board.path), self._queues).items():
-                self._driver.raise_tickets(queue, last)
+            on_boards = last_tickets(os.path.dirname(self._board.path), self._queues)
+            for queue in self._queues:
+                if last := max(on_boards.get(queue, 0), self._board.last_ticket(queue)):
+                    self._driver.raise_tickets(queue, last)
             self._doubtful = False
 
     def repaired(self, kind: Repair, number: int, **facts: object) -> None:

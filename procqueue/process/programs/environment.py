@@ -105,7 +105,7 @@ def _shown(number: int) -> str:
 
 def _log_in(user: str, group: str) -> _Login | None:
     """Take on user and group; return the login if a user was asked for."""
-    gid = _gid_of(group) if group else None
+    gid = gid_of(group) if group else None
     login = _login_of(user, gid) if user else None
     if login is not None:
         gid = login.gid
@@ -136,7 +136,8 @@ def _login_of(user: str, gid: int | None) -> _Login:
     return _Login(entry.pw_name, entry.pw_uid, entry.pw_gid if gid is None else gid, home, shell)
 
 
-def _gid_of(group: str) -> int:
+def gid_of(group: str) -> int:
+    """Return the number of a group. Raises CannotBecome where there is none of that name."""
     if group.isdecimal():
         return int(group)
     try:

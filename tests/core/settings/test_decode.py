@@ -190,7 +190,6 @@ def test_a_disabled_queue_needs_no_app() -> None:
     [
         ("[web]", "web"),
         ("[drivers.other]\nurl = 'sync://'", "drivers.other"),
-        ("[driver]\ngroup = 'x'", "driver.group"),
     ],
 )
 def test_tables_and_keys_of_later_versions_are_known_and_refused(text: str, key: str) -> None:
