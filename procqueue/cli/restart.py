@@ -46,9 +46,7 @@ def _everywhere(where: Where, wait: bool, names: tuple[str, ...]) -> Exit:
         raise usage("--wait knows of this host only, and --everywhere asks all", hint)
     with opened(where) as store:
         if not names and store.queues is None:
-            raise usage(
-                "without a configuration file, name the queues: procqueue restart emails"
-            )
+            raise usage("without a configuration file, name the queues: procqueue restart emails")
         chosen = [store.checked(name) for name in names or store.queues or ()]
         asked = {name: moment(store.driver.mark_restart(name).at_ms) for name in chosen}
     if where.json:
