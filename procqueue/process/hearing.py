@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from procqueue.core import events
 from procqueue.core.book import Book
 from procqueue.core.events import Reason
+from procqueue.core.names import Targets
 from procqueue.core.repairs import Repair
 from procqueue.process.autoscaling import Autoscaling
+from procqueue.process.everywhere import RestartMarks
 from procqueue.process.intent import Intent
 from procqueue.process.liaison import Liaison
 from procqueue.process.log import Log
@@ -39,6 +41,7 @@ class Master(Protocol):
     autoscaling: Autoscaling
     output: Output
     log: Log
+    started: float  # monotonic
     ended_badly: bool
 
     def note(self, event: events.Event) -> None:
@@ -56,6 +59,7 @@ class Hearing:
 
     def __init__(self, master: Master) -> None:
         self._master = master
+        self._restart_marks = RestartMarks()
 
     def hear(self, kept: Kept) -> None:
         """Take note of everything that a child has said."""
@@ -128,6 +132,7 @@ class Hearing:
                 self._master.news.gates = {name: (one[0], one[1]) for name, one in message["gates"].items()}
                 self._master.news.oldest = message["oldest"]
                 self._master.news.crons = message["crons"]
+                self._restart_marked(message["restarts"])
                 self._master.autoscaling.look()
                 self._master.news.solved("driver")
             case "problem":
@@ -144,6 +149,14 @@ class Hearing:
                 self._take_new_identity(message["host"])
             case _:
                 self._child(kept, message)
+
+    def _restart_marked(self, marks: dict[str, Any]) -> None:
+        """Restart the queues for which somebody asked all hosts."""
+        fresh = self._restart_marks.fresh(marks, time.monotonic() - self._master.started)
+        queues = tuple(queue for queue in fresh if queue in self._master.intent.queues)
+        if queues:
+            self._master.log.info("restart", queues=",".join(queues), why="asked of all hosts")
+            self._master.intent.refresh(Targets(queues, ()), Reason.RESTART)
 
     def _take_new_identity(self, lost: str) -> None:
         """Go on as another host: others have declared this one dead, and its consumers are Gone (law D6)."""

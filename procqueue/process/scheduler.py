@@ -252,6 +252,7 @@ class Scheduler:
         paused: dict[str, Any] = {}
         gates: dict[str, Any] = {}
         oldest: dict[str, float] = {}
+        marks: dict[str, Any] = {}
         for queue in self._queues:
             with self._apart(queue):
                 soonest = min(soonest, self._keep(driver, queue))
@@ -267,11 +268,13 @@ class Scheduler:
                 gate = driver.gate(queue)
                 if gate.state is not GateState.OPEN:
                     gates[queue] = (gate.state, (gate.since_ms or 0) / 1000)
+                mark = driver.restart_mark(queue)
+                marks[queue] = None if mark is None else (mark.at_ms, mark.age_ms / 1000)
             self._beat(driver)
         soonest = min(soonest, self._upkeep.crontab.seconds_left())
         self._lifeline.say(
             "counts", counts=counts, paused=paused, gates=gates, oldest=oldest, at=time.time(),
-            crons=self._upkeep.crontab.next_ticks(),
+            crons=self._upkeep.crontab.next_ticks(), restarts=marks,
         )  # fmt: skip
         self._look_for_complaints(driver)
         if not self._ready:

@@ -15,7 +15,7 @@ from procqueue.core.errors import DriverError, UnknownQueue
 from procqueue.core.message import State
 from procqueue.core.record import Record
 from procqueue.core.verdict import Settlement
-from procqueue.drivers.contract import Driver, Entry
+from procqueue.drivers.contract import Driver, Entry, Pushed
 from procqueue.stored.groups import MAX_GROUPS, OTHERS
 from procqueue.stored.queue import Queue
 from tests.conformance import playing
@@ -238,7 +238,7 @@ def test_each_has_a_twin_for_the_event_loop(connected: Queue) -> None:
 
     asyncio.run(look())
     twins = {name[1:] for name in dir(Queue) if name.startswith("a")}
-    assert twins == {name for name in vars(Queue) if not name.startswith(("_", "a"))}
+    assert twins == {name for name in vars(Queue) if not name.startswith(("_", "a"))} - {"gate"}
 
 
 def test_an_unknown_queue_and_sync_are_refused(tmp_path: Any) -> None:
@@ -263,3 +263,30 @@ def test_a_store_may_be_large(store: Store) -> None:
     assert [one.id for one in Queue(QUEUE, driver).messages("waiting")] == [
         f"m{number}" for number in range(1000)
     ]
+
+
+def test_the_gate_is_looked_at_and_turned(driver: Driver, queue: Queue) -> None:
+    assert (queue.gate.state, queue.gate.stands().since) == ("open", None)
+
+    closed = queue.gate.close()
+
+    assert closed == queue.gate.stands() and closed.state == "closed" and closed.since is not None
+    assert driver.push(QUEUE, [Entry("a", b"a")]) == [Pushed.GATE_CLOSED]
+    assert asyncio.run(queue.gate.aopen()).state == "open" == asyncio.run(queue.gate.astands()).state
+    assert asyncio.run(queue.gate.aclose()).state == "closed"
+
+
+def test_cancel_takes_what_may_still_run_and_names_what_it_leaves(driver: Driver, queue: Queue) -> None:
+    bring_to(driver, State.FAILED, "failed")
+    bring_to(driver, State.DELAYED, "later")
+    push(driver, "running", "waiting", "left")
+    [running] = take(driver, consumer(driver, "another"))
+
+    done = queue.cancel("waiting", "later", running.id, "failed", "nobody")
+
+    assert (done.removed, done.cancelling) == (("waiting", "later"), (running.id,))
+    assert done.missing == {"failed": "failed", "nobody": None}
+    assert asyncio.run(queue.acancel(everything=True)).removed == ("left",)
+    for wrong in ({}, {"everything": True}):
+        with pytest.raises(ValueError, match="wants ids, or everything=True"):
+            queue.cancel(*(["id"] if wrong else []), **wrong)
