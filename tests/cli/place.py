@@ -153,11 +153,12 @@ class Place:
         return path.read_text().splitlines() if path.exists() else []
 
     def counts(self, queue: str = "emails") -> dict[str, int]:
-        """Return the counts of a queue that are not 0, asked of the driver itself."""
+        """Return how many messages of a queue stand where, asked of the driver itself; no zeros."""
         driver = SqliteDriver(str(self.folder / "run/db/queue.db"))
         counts = driver.counts(queue)
         driver.close()
-        return {name: number for name in counts.__slots__ if (number := getattr(counts, name))}
+        names = (name for name in counts.__slots__ if name != "notices")
+        return {name: number for name in names if (number := getattr(counts, name))}
 
     def processes(self) -> list[int]:
         """Return the pids of all that lives of this place."""
