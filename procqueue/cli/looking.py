@@ -12,9 +12,11 @@ from procqueue.core.exits import Exit
 
 
 @verb
-@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.queues)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.names)
 def status(where: Where, names: tuple[str, ...]) -> Exit:
-    """Show what runs, what waits, and what is wrong; only the queues NAME if any are given.
+    """Show what runs, what waits, and what is wrong; only of NAME if any are given.
+
+    NAME is a queue, a program, a copy (NAME:INDEX), a group (GROUP:*) or a pattern.
 
     Exit code 0: all as configured. 4: something is missing, failing, starting or stopping. 3: no master.
     """

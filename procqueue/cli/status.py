@@ -20,30 +20,20 @@ _HEALTHY = {"ok", "paused", "draining", "disabled", "stopped"}
 
 
 def show_status(where: Where, names: Sequence[str]) -> Exit:
-    """Show what the master says, of these queues only if any are named."""
-    document = ask(where.state_directory(), "status")
+    """Show what the master says, of what is named only if anything is."""
+    document = ask(where.state_directory(), "status", names=list(names))
+    if "error" in document:
+        from procqueue.cli.asking import accepted
+
+        accepted(document)
     if document["master"]["file_newer"]:
         where.warn_of_file()
-    if names:
-        document = _only(document, names)
     if where.json:
         print_json(document)
     else:
         for line in lines(document):
             show(line)
     return _health(document)
-
-
-def _only(document: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Keep the queues that are named, their problems, and the problems of no queue."""
-    queues = document["queues"]
-    for name in names:
-        if name not in queues:
-            from procqueue.cli.failures import no_such_queue
-
-            raise no_such_queue(name, queues)
-    problems = [p for p in document["problems"] if p["about"] in names or p["about"] not in queues]
-    return {**document, "queues": {n: queues[n] for n in queues if n in names}, "problems": problems}
 
 
 def _health(document: dict[str, Any]) -> Exit:

@@ -67,7 +67,7 @@ def _program(
     members = [_member(master, program, copy, pools.get(copy), programs, now) for copy in (*copies, *extra)]
     asked = [pools[copy] for copy in copies if copy in pools]
     return {
-        "state": _worst(one["state"] for one in members) if enabled else "disabled",
+        "state": worst(one["state"] for one in members) if enabled else "disabled",
         "wanted": sum(pool.count for pool in asked) if master.intent.phase is Phase.RUN else 0,
         "ready": sum(one["state"] == "running" for one in members),
         "by_hand": _by_hand(master, program.name, copies),
@@ -75,7 +75,8 @@ def _program(
     }
 
 
-def _worst(states: Iterable[str]) -> str:
+def worst(states: Iterable[str]) -> str:
+    """Return the state of which one has to know first."""
     present = set(states)
     return next((state for state in _WORST_FIRST if state in present), "stopped")
 

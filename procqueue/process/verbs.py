@@ -27,6 +27,7 @@ from procqueue.process.pauses import Pauses
 from procqueue.process.reloads import Reloads
 from procqueue.process.stacks import Stacks
 from procqueue.process.status import Described, health, paused_here, status
+from procqueue.process.status_named import narrowed
 
 Document = dict[str, Any]
 #: As many processes of one kind as the configuration allows too.
@@ -104,8 +105,11 @@ class Verbs:
 
     # what is
 
-    def _status(self, _request: Document, _client: Client) -> Document:
-        return status(self.master)
+    def _status(self, request: Document, _client: Client) -> Document:
+        document = status(self.master)
+        if names := request.get("names"):
+            return narrowed(document, list(map(str, names)), self.master.intent.settings.groups)
+        return document
 
     def _health(self, _request: Document, _client: Client) -> Document:
         return health(self.master)

@@ -64,7 +64,7 @@ def offered(place: Place, line: str) -> list[str]:
         ("procqueue sta", ["start", "status", "stacks"]),
         ("procqueue status --st", ["--state-dir"]),
         ("procqueue stop ", ["emails", "images", "clock", "web", "all"]),
-        ("procqueue status ", ["emails", "images"]),
+        ("procqueue status ", ["emails", "images", "clock", "web", "all"]),
         ("procqueue restart emails i", ["images"]),
         ("procqueue stop clock:", ["0", "1"]),
         ("procqueue logs emails:1", ["1"]),

@@ -41,10 +41,21 @@ def test_status_is_readable_in_80_columns_and_has_no_colours_in_a_pipe(place: Pl
 
 
 def test_status_shows_only_what_is_named(place: Place) -> None:
+    with (place.folder / "procqueue.toml").open("a") as file:
+        file.write(
+            '[processes.clock]\ncommand = "sleep 1000"\ncount = 2\n[groups]\nweb = ["images", "clock"]\n'
+        )
+        file.write('[processes.off]\ncommand = "sleep 1000"\nenabled = false\n')
     place.start()
 
     ran = place.run("status", "images", "--json")
     assert list(ran.json["queues"]) == ["images"]
+    for pattern in ("image?", "web:*", "all"):
+        assert "images" in place.run("status", pattern, "--json").json["queues"]
+    program = place.run("status", "clock:1", "--json").json
+    assert (list(program["queues"]), list(program["processes"])) == ([], ["clock"])
+    assert [one["name"] for one in program["processes"]["clock"]["members"]] == ["clock:1"]
+    assert list(place.run("status", "off", "--json").json["processes"]) == ["off"]
     unknown = place.run("status", "imges")
     assert unknown.code == 2 and 'did you mean "images"?' in unknown.err
 
