@@ -176,13 +176,18 @@ def test_ttin_and_ttou_are_wishes_by_hand(make: Make) -> None:
 # terminals
 
 
+def _lead() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests themselves may run under nohup
+
+
 def on_terminal(project: Project, *before: str) -> int:
     """Start the master as the leader of a terminal; return our end of that."""
     ours, theirs = os.openpty()
     project.master = subprocess.Popen(
         [*before, sys.executable, "-m", "procqueue", "start", "-c", str(project.config)],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=project.folder, env=project.environment(),
-        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        start_new_session=True, preexec_fn=_lead,
     )  # fmt: skip
     os.close(theirs)
     project.wait_until(project.is_ready, "the master to be ready")
