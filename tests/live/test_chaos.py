@@ -62,7 +62,10 @@ def kill_at_random(p: Project, kills: int, messages: int) -> int:
         except (NoMaster, TimeoutError):
             continue
         if pids:
-            os.kill(draw.choice(pids), signal.SIGKILL)
+            try:
+                os.kill(draw.choice(pids), signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # the last kill had hit it already, and it is gone since status told of it
             done += 1
     return done
 
