@@ -71,9 +71,9 @@ def _comes_back(state_dir: str) -> bool:
     give_up = time.monotonic() + _PUT_BACK
     woken = False
     while time.monotonic() < give_up and (pid := lock.holder(f"{state_dir}/master.lock")) is not None:
-        woken = woken or _wake(pid)
-        if os.path.exists(f"{state_dir}/control.sock"):
+        if os.path.exists(f"{state_dir}/control.sock"):  # first: it may be one that only just starts
             return True
+        woken = woken or _wake(pid)
         time.sleep(_LOOK)
     return False
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from procqueue.core.errors import DriverError, DriverUnavailable
 from procqueue.core.lengths import level_of
 from procqueue.core.record import EventNotice
 from procqueue.core.settings.model import QueueSettings
 from procqueue.drivers.contract import Driver
 from procqueue.process.log import Log
+from procqueue.process.notices import leave_event
 
 
 class Lengths:
@@ -31,10 +31,5 @@ class Lengths:
             return
         if tells:
             event = EventNotice("queue_length", level or "none", queue, length=length, level=level)
-            try:
-                driver.notify(queue, event.id, event.encode())
-            except DriverUnavailable:
-                raise  # the next round tries again
-            except DriverError as error:
-                self._log.warning("event_lost", about=event.event, queue=queue, text=str(error))
+            leave_event(driver, event, self._log)  # what it raises, the next round tries again
         self._present[queue] = level

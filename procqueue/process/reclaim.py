@@ -11,7 +11,6 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from procqueue.core.errors import DriverError, DriverUnavailable
 from procqueue.core.fate import Cause, Fate, Slot, fates
 from procqueue.core.message import Charge, Owned
 from procqueue.core.outcome import Ending
@@ -19,6 +18,7 @@ from procqueue.core.record import EventNotice, NoticeHeader, Record
 from procqueue.core.verdict import ACK, Kind, Settlement
 from procqueue.drivers.contract import Driver
 from procqueue.process.log import Log
+from procqueue.process.notices import leave_event
 from procqueue.process.registration import name_of, split_name
 from procqueue.process.view import NoBoard, View
 
@@ -75,7 +75,9 @@ def reclaim(driver: Driver, boards: str, death: Death, once: Container[str], log
         slots = board.slots(queue) if board is not None else None
         total += _reclaim_queue(driver, queue, name_of(consumer, number), death, slots, queue in once, log)
     if death.cause in (Cause.CRASH, Cause.MEMORY):
-        _tell_of_crash(driver, death, log)
+        words = _words(death.detail)
+        event = EventNotice("consumer_crashed", death.consumer, death.queues[0], death.consumer, words)
+        leave_event(driver, event, log)
     if board is not None:
         board.close()
     for leftover in (path, f"{path}.draft"):
@@ -84,18 +86,6 @@ def reclaim(driver: Driver, boards: str, death: Death, once: Container[str], log
         except FileNotFoundError:
             pass
     return total
-
-
-def _tell_of_crash(driver: Driver, death: Death, log: Log) -> None:
-    """Let a listener in another consumer hear of it; that a store refuses is logged, and no more."""
-    queue = death.queues[0]
-    event = EventNotice("consumer_crashed", death.consumer, queue, death.consumer, _words(death.detail))
-    try:
-        driver.notify(queue, event.id, event.encode())
-    except DriverUnavailable:
-        raise
-    except DriverError as error:
-        log.warning("event_lost", about=event.event, queue=queue, text=str(error))
 
 
 def _as_marked(death: Death, board: View) -> Death:

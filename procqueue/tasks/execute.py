@@ -120,12 +120,10 @@ def run(prepared: Prepared, message: Message) -> Ended:
     return _DONE if result is None else Ended(DONE, None, result)
 
 
-def run_hook(task: Runnable, failure: Failure, ticket: int) -> BaseException | None:
-    """Call the task's `on_failed`, if it has one; return what it raised. It can decide nothing any more."""
-    if task.failed_hook is None:
-        return None
+def message_of(failure: Failure, ticket: int, verdict: Outcome) -> Message:
+    """Return the message of a failure as hooks and listeners see it: `verdict` stands already."""
     failed = failure.message
-    message = Message(
+    return Message(
         id=failed.id,
         queue=failed.queue,
         task=failed.task,
@@ -134,8 +132,15 @@ def run_hook(task: Runnable, failure: Failure, ticket: int) -> BaseException | N
         last=True,
         crashes=failed.crashes,
         pushed_ms=int(failed.pushed_at.timestamp() * 1000),
-        verdict=Outcome(failure.outcome, error=failure.error, final=True),
+        verdict=verdict,
     )
+
+
+def run_hook(task: Runnable, failure: Failure, ticket: int) -> BaseException | None:
+    """Call the task's `on_failed`, if it has one; return what it raised. It can decide nothing any more."""
+    if task.failed_hook is None:
+        return None
+    message = message_of(failure, ticket, Outcome(failure.outcome, error=failure.error, final=True))
     try:
         call(message, task.failed_hook, (failure,), {})
     except BaseException as error:

@@ -7,7 +7,7 @@ from procqueue.core.outcome import DONE, Ending
 from procqueue.core.record import EventNotice
 from procqueue.core.verdict import Kind, Verdict
 from procqueue.tasks.context import Message
-from procqueue.tasks.execute import Ended, Prepared
+from procqueue.tasks.execute import Ended, Prepared, message_of
 from procqueue.tasks.failure import Failure, task_named
 from procqueue.tasks.listeners import NAMES, Event, Name, is_heard, tell
 
@@ -55,17 +55,7 @@ def tell_failure(failure: Failure, ticket: int, seconds: float | None) -> None:
     if not is_failure_heard():
         return
     failed = failure.message
-    message = Message(
-        id=failed.id,
-        queue=failed.queue,
-        task=failed.task,
-        ticket=ticket,
-        attempt=max(1, failed.attempts),
-        last=True,
-        crashes=failed.crashes,
-        pushed_ms=int(failed.pushed_at.timestamp() * 1000),
-        verdict=DONE,
-    )
+    message = message_of(failure, ticket, DONE)
     names: tuple[Name, ...] = _FINAL if failure.outcome is Ending.TIMED_OUT else ("failed_handle",)
     for name in names:
         tell(
