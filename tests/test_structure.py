@@ -46,8 +46,7 @@ WALL_CLOCK = {
     "process/intent.py": "compared with the dates of the configuration's files",
     "process/wishes.py": "shown to people",
     "process/pauses.py": "the end of a pause is kept over the master's life",
-    "process/template.py": "compared with the dates of source files",
-    "process/consumer/main.py": "compared with the dates of source files",
+    "process/code.py": "compared with the dates of source files",
 }
 
 

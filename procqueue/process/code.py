@@ -10,8 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Container, Iterator, Mapping
+import time
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from procqueue.core.exits import Exit
 from procqueue.process.lifeline import Lifeline
@@ -22,12 +24,25 @@ _PER_MESSAGE = 500
 _MOST_NAMED = 20
 
 
-def told_of_code(lifeline: Lifeline, root: str, since_ns: int) -> None:
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """When an import began (ns, wall clock), and the newest module that was there before."""
+
+    since_ns: int
+    after: str
+
+    @classmethod
+    def now(cls) -> Beginning:
+        """Return the present moment."""
+        return cls(time.time_ns(), next(reversed(sys.modules)))
+
+
+def told_of_code(lifeline: Lifeline, root: str, began: Beginning) -> None:
     """Tell the master the fingerprints of the modules below `root` that this process has imported.
 
-    `since_ns`: when the import began (wall clock). What was written later may not be what was imported.
+    What was written after the import began may not be what was imported.
     """
-    found = {path: fingerprint(path, since_ns) for path in sorted(set(_own_modules(root)))}
+    found = {path: fingerprint(path, began.since_ns) for path in sorted(_own_modules(root, began.after))}
     items = list(found.items())
     for start in range(0, max(len(items), 1), _PER_MESSAGE):
         lifeline.say("code", files=dict(items[start : start + _PER_MESSAGE]), more=start > 0)
@@ -49,15 +64,18 @@ def changed(known: Mapping[str, str]) -> list[str]:
     return [path for path, digest in known.items() if not digest or fingerprint(path) != digest]
 
 
-def _own_modules(root: str) -> Iterator[str]:
-    """Yield the source files below the root, but for installed packages."""
+def _own_modules(root: str, after: str) -> set[str]:
+    """Return the source files below the root, but for installed packages, of what came `after` a module."""
     base = os.path.join(os.path.realpath(root), "")
-    for module in list(sys.modules.values()):
+    found = set()
+    # Backwards, and only what is new: whatever is looked at becomes a page of this process alone.
+    for _, module in list(takewhile(lambda item: item[0] != after, reversed(sys.modules.items()))):
         file = getattr(module, "__file__", None)
         if isinstance(file, str) and file.endswith(".py"):
             path = os.path.realpath(file)
             if path.startswith(base) and "site-packages" not in path:
-                yield path
+                found.add(path)
+    return found
 
 
 @dataclass(slots=True)

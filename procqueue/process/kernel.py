@@ -229,7 +229,8 @@ def _libc() -> ctypes.CDLL:
 
 def _stat(pid: int) -> list[str] | None:
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            text = file.read()
     except OSError:
         return None
     # The second field is the command in parentheses and may contain anything.

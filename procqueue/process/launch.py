@@ -29,10 +29,10 @@ _BEFORE_FORK = (
 )
 _DRIVERS = {
     "sqlite": "procqueue.drivers.sqlite.driver",
-    "redis": "procqueue.drivers.redis.driver",
-    "rediss": "procqueue.drivers.redis.driver",
-    "unix": "procqueue.drivers.redis.driver",
-    "redis+sentinel": "procqueue.drivers.redis.driver",
+    "redis": "procqueue.drivers.redis.preload",
+    "rediss": "procqueue.drivers.redis.preload",
+    "unix": "procqueue.drivers.redis.preload",
+    "redis+sentinel": "procqueue.drivers.redis.preload",
 }
 
 
@@ -94,6 +94,7 @@ def _let_others_in(state: StateDir, settings: Settings) -> None:
 def _import_before_fork(modules: Sequence[str]) -> None:
     for module in modules:
         importlib.import_module(module)
+    kernel.boot_id()  # each child would read it
     # What lives now lives for ever: a collection in a child must not touch, and so copy, its pages.
     gc.collect()
     gc.freeze()

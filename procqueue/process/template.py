@@ -7,24 +7,25 @@ master is dead; the consumers do not need it any more. The master's side: templa
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import select
 import signal
-import time
 from typing import Any
 
 from procqueue.core.exits import Exit
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.process import kernel, leftovers, stacks
 from procqueue.process.application import become_what_is_asked, import_application, modules_of
-from procqueue.process.code import told_of_code
+from procqueue.process.code import Beginning, told_of_code
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.consumer.main import Consumer, Identity
 from procqueue.process.handed import Handed
 from procqueue.process.lifeline import Lifeline, from_descriptor
 from procqueue.process.log import Log
 from procqueue.process.spawn import fork_for, let_signals_in
+from procqueue.tasks import registry
 
 
 class Template:
@@ -68,7 +69,7 @@ class Template:
         # What the import lets go shall stay below us, where it is counted.
         kernel.become_subreaper()
         let_signals_in()
-        pid, began = os.getpid(), time.time_ns()
+        pid, began = os.getpid(), Beginning.now()
         if not become_what_is_asked(self._queue, self._lifeline, signal.SIGKILL):
             return Exit.CANNOT_IMPORT
         modules = modules_of(self._settings, self._queue)
@@ -77,6 +78,7 @@ class Template:
         if os.getpid() != pid:
             os._exit(0)  # the import forked, and its child has come back here: it is no template
         self._lifeline.say("loaded")
+        _look_at_tasks()
         self._settle_down()
         self._lifeline.say("ready", left=leftovers.left_behind(before))
         told_of_code(self._lifeline, self._settings.root, began)
@@ -156,3 +158,10 @@ class Template:
             self._settings, queue, identity, self._boards, lifeline, self._poke, self._burst,
             paused=lifeline.first["paused"], preloaded=True, handed=handed,
         ).run()  # fmt: skip
+
+
+def _look_at_tasks() -> None:
+    """Learn how each task takes its arguments once, for all consumers."""
+    for task in registry.all_tasks():
+        with contextlib.suppress(Exception):  # what is wrong with one shows when it is used
+            _ = task.arguments

@@ -9,6 +9,7 @@ Next to read: refusals.py, which says what an error means; sentinels.py, which f
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
 import os
 import re
@@ -19,7 +20,6 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from redis import exceptions
 from redis.backoff import NoBackoff
 from redis.connection import (
     AbstractConnection,
@@ -31,9 +31,12 @@ from redis.connection import (
 from redis.retry import Retry
 
 from procqueue.core.errors import DriverError, DriverUnavailable
+from procqueue.drivers.redis.lean import exceptions
 from procqueue.drivers.redis.refusals import broken, code_of, refusal, turned_away
 
 OLDEST: Final = (6, 2)
+_VERSION: Final = re.compile(rb"^redis_version:(\d+)\.(\d+)", re.MULTILINE)  # Valkey says 7.2.4
+_RUN_ID: Final = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 
 #: The kernel gives a silent peer up after 15 + 3 × 5 s; a call that waits has its own timeout before that.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
@@ -53,6 +56,16 @@ _NOT_OURS = (
 _BELIEVED = 1.0
 #: … unless none of them can be reached: what works goes on, and they are asked again after so many.
 _UNGUIDED = 10.0
+
+
+class _Once(Retry):
+    """No retry; one for all connections, which copy what they are given."""
+
+    def __deepcopy__(self, memo: object) -> _Once:
+        return self
+
+
+_NEVER = _Once(NoBackoff(), 0)
 
 
 class Guide(Protocol):
@@ -225,11 +238,11 @@ class Link:
         # Not call(): a server that has said no already must be read, not reconnected to, again and again.
         self._send(b"INFO", b"server")
         info: bytes = self.read()
-        found = re.search(rb"^redis_version:(\d+)\.(\d+)", info, re.MULTILINE)  # Valkey says 7.2.4
+        found = _VERSION.search(info)
         if not found or (int(found[1]), int(found[2])) < OLDEST:
             version = found[0].decode().partition(":")[2] if found else "of unknown version"
             raise DriverError(f"Redis at {self.where} is {version}: procqueue needs 6.2 or newer, or Valkey")
-        run_id = re.search(rb"^run_id:(\w+)", info, re.MULTILINE)
+        run_id = _RUN_ID.search(info)
         self.server = str(run_id[1], "ascii") if run_id else ""
 
     def _look_up(self) -> None:
@@ -276,14 +289,14 @@ def _build(url: str, timeout: float, connect_timeout: float) -> AbstractConnecti
         options |= {
             "socket_timeout": timeout,
             "socket_connect_timeout": connect_timeout,
-            "retry": Retry(NoBackoff(), 0),
+            "retry": _NEVER,
             "retry_on_error": [],
             "health_check_interval": 0,
             "protocol": 2,
         }
         if kind is not UnixDomainSocketConnection:
             options |= {"socket_keepalive": True, "socket_keepalive_options": _keepalive()}
-        return kind(**options, **_quiet())
+        return kind(**options, **quiet_options())
     except (ValueError, TypeError, exceptions.RedisError) as error:
         raise DriverError(f"the url of Redis cannot be used: {error}") from error
 
@@ -292,8 +305,9 @@ def _keepalive() -> dict[int, int]:
     return {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
 
 
-def _quiet() -> dict[str, Any]:
-    """What keeps redis-py from sending commands of its own, in the words of the version installed."""
+@functools.cache
+def quiet_options() -> dict[str, Any]:
+    """Return what keeps redis-py from sending commands of its own, in the words of the version installed."""
     known = inspect.signature(AbstractConnection.__init__).parameters
     quiet: dict[str, Any] = (
         {"driver_info": None} if "driver_info" in known else {"lib_name": None, "lib_version": None}

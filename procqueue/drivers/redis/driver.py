@@ -40,7 +40,7 @@ from procqueue.drivers.contract import (
 from procqueue.drivers.listing import listed
 from procqueue.drivers.redis import replies
 from procqueue.drivers.redis.connection import Link
-from procqueue.drivers.redis.scripts import KEYS, load_scripts
+from procqueue.drivers.redis.scripts import KEYS, script
 from procqueue.drivers.redis.sentinels import guided
 from procqueue.drivers.redis.upkeep import Upkeep
 from procqueue.drivers.redis.wait import Waiter
@@ -67,7 +67,6 @@ class RedisDriver(Upkeep):
     ) -> None:
         self._pid = os.getpid()
         self._prefix = prefix
-        self._scripts = load_scripts()
         server, guide = guided(url, connect_timeout)
         self._link = Link(server, timeout, connect_timeout, guide)
         self._waiter = Waiter(Link(server, timeout, connect_timeout, guide), timeout)
@@ -88,7 +87,7 @@ class RedisDriver(Upkeep):
         """Send a push; the function returned waits for its answer, in the order of the pushes."""
         self._check_process()
         keys, args = self._keys_of(queue), _pushed_form(entries, lane, inside)
-        read = self._link.send_ahead(b"EVALSHA", self._scripts["push"].sha, len(keys), *keys, *args)
+        read = self._link.send_ahead(b"EVALSHA", script("push").sha, len(keys), *keys, *args)
 
         def answer() -> list[Answer]:
             try:
@@ -305,11 +304,11 @@ class RedisDriver(Upkeep):
         keys = self._keys_of(queue)
         if consumer is not None:
             more_keys = (self._owned_key(queue, consumer),)
-        script, rest = self._scripts[verb], (len(keys) + len(more_keys), *keys, *more_keys, *args)
+        code, rest = script(verb), (len(keys) + len(more_keys), *keys, *more_keys, *args)
         try:
-            return self._link.call(b"EVALSHA", script.sha, *rest, pushing=pushing)
+            return self._link.call(b"EVALSHA", code.sha, *rest, pushing=pushing)
         except NoScriptError:  # a new server, or SCRIPT FLUSH
-            return self._link.call(b"EVAL", script.text, *rest, pushing=pushing)
+            return self._link.call(b"EVAL", code.text, *rest, pushing=pushing)
 
     def _stop_waiting(self) -> None:
         marked = self._waiter.withdraw()

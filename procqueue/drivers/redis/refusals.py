@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 import ssl
 
-from redis import exceptions
-
 from procqueue.core.errors import DriverError, DriverUnavailable, Full, Gone, Newer, Unknown
+from procqueue.drivers.redis.lean import exceptions
 
 #: What the driver's user needs, for the reader of an error and of the tests. The keys' prefix follows.
 LEAST_ACL = (

@@ -8,10 +8,10 @@ Next to read: lua/_prelude.lua, then lua/turn.lua.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from types import MappingProxyType
 
 from procqueue.core.record import EXPIRED
@@ -115,14 +115,15 @@ class Script:
 
 
 @cache
-def load_scripts() -> Mapping[str, Script]:
-    """Return all scripts by the name of their verb."""
-    return MappingProxyType({name: _compose(name, parts) for name, parts in PARTS.items()})
-
-
-def _compose(name: str, parts: tuple[str, ...]) -> Script:
+def script(verb: str) -> Script:
+    """Return the script of a verb. Raises KeyError."""
     constants = f"local {', '.join(CONSTANTS)} = {', '.join(map(str, CONSTANTS.values()))}\n"
-    files = resources.files(__package__) / "lua"
-    sources = [(files / f"{part}.lua").read_text("utf-8") for part in ("_prelude", *parts, name)]
-    text = (constants + "\n".join(sources)).encode()
-    return Script(name, text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
+    text = (constants + "\n".join(map(_source, ("_prelude", *PARTS[verb], verb)))).encode()
+    return Script(verb, text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
+
+
+@cache
+def _source(name: str) -> str:
+    # Not by importlib.resources: it imports more than it reads.
+    with open(os.path.join(os.path.dirname(__file__), "lua", f"{name}.lua"), encoding="utf-8") as file:
+        return file.read()

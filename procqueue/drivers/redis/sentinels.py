@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from redis import exceptions
-
 from procqueue.core.errors import DriverError, DriverUnavailable
 from procqueue.core.settings.urls import Address, read_url, write_url
 from procqueue.core.settings.wrong import Wrong
 from procqueue.drivers.redis.connection import Guide, Link
+from procqueue.drivers.redis.lean import exceptions
 from procqueue.drivers.redis.refusals import code_of
 
 #: One that has not answered by then is passed over: the next may know as well.

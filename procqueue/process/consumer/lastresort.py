@@ -9,12 +9,15 @@ clock, like that of all deadlines, stands still while the machine is suspended.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import functools
 import math
 import os
 import signal
 import time
 from collections.abc import Callable
+from typing import Any
 
 #: Those who watch come first, by so many seconds.
 _LATER = 5.0
@@ -68,16 +71,14 @@ class _Timer:
     """timer_create(2): SIGKILL to this process at a monotonic moment."""
 
     def __init__(self) -> None:
-        library = _library()
+        timer_create, self._settime = _functions()
         event = _Event(signo=signal.SIGKILL, notify=_SIGEV_SIGNAL)
         self._id = ctypes.c_void_p()
-        if library.timer_create(time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._id)) != 0:
+        if timer_create(time.CLOCK_MONOTONIC, ctypes.byref(event), ctypes.byref(self._id)) != 0:
             code = ctypes.get_errno()
             raise OSError(code, os.strerror(code), "timer_create")
         self._when = _Setting()
         self._when_ref = ctypes.byref(self._when)
-        self._settime = library.timer_settime
-        self._settime.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 
     def set(self, moment: float) -> None:
         """Fire at `moment`, at once if it has passed; never, if it is infinite."""
@@ -109,7 +110,14 @@ class _Setting(ctypes.Structure):
     )  # fmt: skip
 
 
-def _library() -> ctypes.CDLL:
+@functools.cache
+def _functions() -> tuple[Any, Any]:
     library = ctypes.CDLL(None, use_errno=True)
-    # Before glibc 2.34 it was a library of its own.
-    return library if hasattr(library, "timer_create") else ctypes.CDLL("librt.so.1", use_errno=True)
+    if not hasattr(library, "timer_create"):  # before glibc 2.34 it was a library of its own
+        library = ctypes.CDLL("librt.so.1", use_errno=True)
+    library.timer_settime.argtypes = (ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+    return library.timer_create, library.timer_settime
+
+
+with contextlib.suppress(OSError, AttributeError):  # looked up before the fork; who needs it will say so
+    _functions()

@@ -25,7 +25,7 @@ from procqueue.drivers.opening import open_driver
 from procqueue.process import kernel, stacks
 from procqueue.process.application import become_what_is_asked, import_application, modules_of
 from procqueue.process.board import Board, Doing
-from procqueue.process.code import told_of_code
+from procqueue.process.code import Beginning, told_of_code
 from procqueue.process.consumer import ends
 from procqueue.process.consumer.burst import Burst, Stint
 from procqueue.process.consumer.intake import Intake
@@ -117,7 +117,7 @@ class Consumer:
             else stacks.open_file(stacks.folder_of(os.path.dirname(self._boards)))
         )
         kernel.become_subreaper()
-        began = time.time_ns()
+        began = Beginning.now()
         if not self._preloaded and not self._load():
             return Exit.CANNOT_IMPORT
         let_signals_in()
