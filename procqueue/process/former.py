@@ -52,8 +52,8 @@ class Former:
         )
         if not attended:
             for pidfd in self.left:
-                signal.pidfd_send_signal(pidfd, signal.SIGTERM)
-                signal.pidfd_send_signal(pidfd, signal.SIGCONT)
+                kernel.send_by(pidfd, signal.SIGTERM)
+                kernel.send_by(pidfd, signal.SIGCONT)
         self.at = time.monotonic() + max(patience, _GRACE)
         return True
 
