@@ -43,10 +43,13 @@ class Gate:
         # Never by closing: a child forked by another thread a moment ago still has the descriptor.
         fcntl.flock(self._fd, fcntl.LOCK_UN)
 
-    @contextlib.contextmanager
-    def held(self, patience: float | None) -> Iterator[None]:
+    def held(self, patience: float | None) -> contextlib.AbstractContextManager[None]:
         """Hold it, but wait no longer than `patience`, if that is less than the gate's own."""
-        self._enter(min((one for one in (patience, self._patience) if one is not None), default=None))
+        return self if patience is None else self._held(patience)
+
+    @contextlib.contextmanager
+    def _held(self, patience: float) -> Iterator[None]:
+        self._enter(patience if self._patience is None else min(patience, self._patience))
         try:
             yield
         finally:

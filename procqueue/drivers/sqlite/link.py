@@ -23,7 +23,7 @@ from procqueue.core.errors import DriverError, DriverUnavailable, Newer, Stale
 from procqueue.drivers.contract import LAYOUT
 from procqueue.drivers.sqlite import faults
 from procqueue.drivers.sqlite.disk import refuse_network_disk
-from procqueue.drivers.sqlite.files import Names, gone_sentence, retire
+from procqueue.drivers.sqlite.files import Watch, gone_sentence, retire
 from procqueue.drivers.sqlite.gate import Gate
 from procqueue.drivers.sqlite.sharing import Sharing
 
@@ -49,7 +49,7 @@ class Link:
         self._timeout = timeout
         self._db: sqlite3.Connection | None = None
         self._fd = -1
-        self._files: Names | None = None  # what the names stood for when they were opened
+        self._files: Watch | None = None
         with self._translated():
             refuse_network_disk(os.path.dirname(path))
             sharing.make_folder(Path(path).parent)
@@ -65,7 +65,7 @@ class Link:
     @property
     def server(self) -> str:
         """What stands for the store: another file under the same name is another one."""
-        return str(self._files.database) if self._files else ""
+        return str(self._files.opened.database) if self._files else ""
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -89,7 +89,7 @@ class Link:
         deadline = time.monotonic() + (self._timeout if patience is None else patience)
         with self._translated(growing), self.gate_of_this_process().held(patience):
             db = self._checked(gated=True)
-            with self._synchronous_at(db, self._synchronous if lasting else "normal"):
+            with contextlib.nullcontext() if lasting else self._not_waiting_for_the_disk(db):
                 self._begin(db, deadline)
                 try:
                     _check_layout(db, self.path)
@@ -160,13 +160,14 @@ class Link:
             db.execute(f"PRAGMA journal_size_limit = {JOURNAL_LIMIT}")
             _check_layout(db, self.path, create=True)
             _hold_shared(self._fd)
-            self._files = Names.of(self.path)
+            self._files = Watch(self.path)
 
     def _checked(self, *, gated: bool) -> sqlite3.Connection:
         """Return the connection if its files still have their names. `gated`: the gate is held."""
         self.gate_of_this_process()
         assert self._db is not None and self._files is not None
-        if (now := Names.of(self.path)) == self._files:
+        now = self._files.changed()
+        if now is None:
             return self._db
         # Commits would go into deleted files. A second connection would share the deleted index with this
         # one (SQLite keeps one per process and file), so only a new process can go on.
@@ -174,8 +175,8 @@ class Link:
         with contextlib.suppress(sqlite3.Error, OSError, DriverUnavailable), contextlib.ExitStack() as stack:
             if not gated:
                 stack.enter_context(self.gate.held(_LITTLE_SECONDS))
-            saved = retire(self._db, self.path, self._files)
-        raise Stale(gone_sentence(self.path, self._files, now, saved=saved))
+            saved = retire(self._db, self.path, self._files.opened)
+        raise Stale(gone_sentence(self.path, self._files.opened, now, saved=saved))
 
     def _begin(self, db: sqlite3.Connection, deadline: float) -> None:
         """Begin a write transaction, and wait for a foreign one until `deadline`."""
@@ -194,11 +195,8 @@ class Link:
                 db.execute(f"PRAGMA busy_timeout = {round(self._timeout * 1000)}")
 
     @contextlib.contextmanager
-    def _synchronous_at(self, db: sqlite3.Connection, level: str) -> Iterator[None]:
-        if level == self._synchronous:
-            yield
-            return
-        db.execute(f"PRAGMA synchronous = {level}")
+    def _not_waiting_for_the_disk(self, db: sqlite3.Connection) -> Iterator[None]:
+        db.execute("PRAGMA synchronous = normal")
         try:
             yield
         finally:
@@ -216,7 +214,7 @@ class Link:
 
     def _close(self, db: sqlite3.Connection) -> None:
         with self.gate.held(self._timeout):
-            if self._files is not None and Names.of(self.path) != self._files:
+            if self._files is not None and self._files.changed() is not None:
                 return _leak(db)  # its close would delete, by name, a log that is not its own
             _let_go(self._fd)  # else the last to close could not tidy up behind itself
             db.close()

@@ -27,6 +27,7 @@ class Wake:
         self._directory = directory
         self._sharing = sharing
         self._fds: dict[str, int] = {}
+        self._paths: dict[str, str] = {}
 
     def listen(self, queue: str) -> int:
         """Open the queue's FIFO: from now on no token is lost. Returns its descriptor."""
@@ -76,7 +77,10 @@ class Wake:
                 os.close(fd)
 
     def _path(self, queue: str) -> str:
-        return str(self._directory / f"{quote(queue, safe='')}.wake")
+        path = self._paths.get(queue)
+        if path is None:
+            path = self._paths[queue] = str(self._directory / f"{quote(queue, safe='')}.wake")
+        return path
 
 
 def _take(fd: int) -> bool:
