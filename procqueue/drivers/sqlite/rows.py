@@ -6,10 +6,11 @@ only carries out core's TRANSITIONS. Laws D3, D4, D7, D8, D15.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from procqueue.core.message import NO_COUNTERS, Charge, Counters, Reservation
 from procqueue.core.record import notice_id
@@ -47,10 +48,18 @@ WAITING = """
 SELECT seq, id, body, counters, pushed_ms, expires_ms FROM messages
 WHERE queue = ? AND state = 'waiting' ORDER BY rank, place LIMIT ?
 """
-TAKE_NOTICE = "UPDATE messages SET owner = ?, ticket = ? WHERE seq = ?"
-TAKE = "UPDATE messages SET state = 'reserved', owner = ?, ticket = ? WHERE seq = ?"
+#: One statement for all rows, which come as a JSON array of their numbers: one for each costs twice as much.
+TAKE_NOTICE = """
+UPDATE messages SET owner = ?1, ticket = ?2 + taken.key
+FROM json_each(?3) AS taken WHERE messages.seq = taken.value
+"""
+TAKE = """
+UPDATE messages SET state = 'reserved', owner = ?1, ticket = ?2 + taken.key
+FROM json_each(?3) AS taken WHERE messages.seq = taken.value
+"""
 
 DELETE = "DELETE FROM messages WHERE seq = ?"
+DELETE_ALL = "DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))"
 PUT_BACK = """
 UPDATE messages SET state = iif(state = 'notice', 'notice', 'waiting'), owner = NULL, ticket = NULL
 WHERE seq = ?
@@ -111,8 +120,7 @@ class Numbers:
             db.execute(SAVE_NUMBERS, (self.queue, self.place, self.ticket))
 
 
-@dataclass(frozen=True, slots=True)
-class OwnedRow:
+class OwnedRow(NamedTuple):
     """One row that a consumer owns."""
 
     seq: int
@@ -174,7 +182,8 @@ def reserve(
         room = take - len(taken) if select is FREE_NOTICES else min(take - len(taken), places)
         if room <= 0:
             break
-        updates = []
+        first = ticket
+        seqs = []
         late = []
         for seq, id, body, counters, pushed_ms, expires_ms in db.execute(select, (numbers.queue, room)):
             if expires_ms and expires_ms <= now_us // 1000 and unpack(counters) == NO_COUNTERS:
@@ -184,14 +193,15 @@ def reserve(
             if taken and max_bytes < 0:
                 take = 0
                 break
-            updates.append((consumer, ticket, seq))
+            seqs.append(seq)
             taken.append(Reservation(numbers.queue, id, ticket, body, unpack(counters), pushed_ms))
             numbers.ticket = ticket
             ticket += 1
-        db.executemany(update, updates)
+        if seqs:
+            db.execute(update, (consumer, first, json.dumps(seqs)))
         if late:
             traits.expire(db, numbers.queue, numbers.next_place(), late, now_us)
-            places -= len(updates)
+            places -= len(seqs)
         elif select is WAITING:
             break
     return taken
@@ -223,10 +233,11 @@ def settle(
             head = settlement.owes + b"\n"
             db.execute(OWE, (notice_id(row.id, settlement.ticket), numbers.next_place(), head, row.seq))
         if verdict.kind is Kind.ACK or (row.is_notice and verdict.is_final):
-            done.append((row.seq,))
+            done.append(row.seq)
         else:
             _carry_out(db, numbers, row, settlement, now_ms)
-    db.executemany(DELETE, done)
+    if done:
+        db.execute(DELETE_ALL, (json.dumps(done),))
     if owes:
         db.execute(TOO_MANY_NOTICES, (numbers.queue, MAX_NOTICES))
     return tuple(refused)
