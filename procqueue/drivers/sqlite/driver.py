@@ -76,7 +76,7 @@ class SqliteDriver(Upkeep):
     ) -> None:
         sharing = Sharing(mode, group)
         self._link = Link(path, synchronous, sharing, timeout, keeper)
-        self._wake = Wake(Path(self._link.path).parent, sharing)
+        self._wake = Wake(Path(self._link.path).parent, sharing, self._link.looks)
         self._prune_at = 0.0
         _drivers.add(self)
 

@@ -67,6 +67,10 @@ class Link:
         """What stands for the store: another file under the same name is another one."""
         return str(self._files.opened.database) if self._files else ""
 
+    def looks(self) -> int:
+        """Return a number that is another one whenever a name beside the database may have changed."""
+        return self._files.looks if self._files else -1
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """Give the connection for reads that need no transaction of their own."""

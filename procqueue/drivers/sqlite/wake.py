@@ -11,7 +11,7 @@ import contextlib
 import os
 import select
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,12 +21,17 @@ _ALL = 1 << 16  # a FIFO's size: one read takes every token
 
 
 class Wake:
-    """The FIFOs of one process, beside the database in `directory`."""
+    """The FIFOs of one process, beside the database in `directory`.
 
-    def __init__(self, directory: Path, sharing: Sharing) -> None:
+    `looks`: returns a number that is another one whenever a name in there may have come or gone.
+    """
+
+    def __init__(self, directory: Path, sharing: Sharing, looks: Callable[[], int]) -> None:
         self._directory = directory
         self._sharing = sharing
+        self._looks = looks
         self._fds: dict[str, int] = {}
+        self._found: dict[str, tuple[int, int]] = {}  # where we only send: `looks`, descriptor or -1
         self._paths: dict[str, str] = {}
 
     def listen(self, queue: str) -> int:
@@ -40,17 +45,13 @@ class Wake:
         return fd
 
     def send(self, queue: str) -> None:
-        """Leave a token for one waiter; nothing if nobody listens or enough tokens lie there."""
-        own = self._fds.get(queue)
-        with contextlib.suppress(OSError):  # ENOENT, ENXIO: nobody listens. EAGAIN: full of tokens
-            if own is not None:
-                os.write(own, b"!")
-                return
-            fd = os.open(self._path(queue), os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
+        """Leave a token for one waiter; nothing if nobody ever listened or enough tokens lie there."""
+        fd = self._fds.get(queue)
+        if fd is None:
+            fd = self._find(queue)
+        if fd >= 0:
+            with contextlib.suppress(BlockingIOError):  # full of tokens
                 os.write(fd, b"!")
-            finally:
-                os.close(fd)
 
     def wait(self, queues: Sequence[str], seconds: float, also: Sequence[int]) -> bool:
         """Sleep until a token of `queues` came (True), one of `also` is readable or `seconds` are over."""
@@ -71,10 +72,26 @@ class Wake:
 
     def close(self) -> None:
         """Give all descriptors back."""
-        fds, self._fds = self._fds, {}
-        for fd in fds.values():
+        fds = [*self._fds.values(), *(fd for _, fd in self._found.values() if fd >= 0)]
+        self._fds, self._found = {}, {}
+        for fd in fds:
             with contextlib.suppress(OSError):
                 os.close(fd)
+
+    def _find(self, queue: str) -> int:
+        """Return the FIFO to send into, -1 if there is none; to look for it each time costs 5 % of a push."""
+        looks = self._looks()
+        last, fd = self._found.get(queue, (-1, -1))
+        if last == looks:
+            return fd
+        if fd >= 0:
+            os.close(fd)
+            fd = -1
+        with contextlib.suppress(OSError):
+            # Both ends: a write after the last reader has gone would be a SIGPIPE.
+            fd = os.open(self._path(queue), os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+        self._found[queue] = looks, fd
+        return fd
 
     def _path(self, queue: str) -> str:
         path = self._paths.get(queue)
