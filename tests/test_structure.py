@@ -25,6 +25,7 @@ LONGEST = 400
 WALL_CLOCK = {
     "drivers/sqlite/link.py": "due times of SQLite (D9)",
     "drivers/sqlite/driver.py": "tickets of SQLite: max(last + 1, clock)",
+    "drivers/sqlite/files.py": "compared with the date of a directory",
     "drivers/sync.py": "the same for a store that stores nothing",
     "drivers/lanes.py": "beside the monotonic clock, which stands still in a suspended machine",
     "tasks/ids.py": "ids that sort by time",

@@ -1,4 +1,4 @@
-"""SQLite's directory stands for the names in it: what was quiet for long is looked at again when it changes."""
+"""SQLite's directory stands for the names in it: one that was quiet is looked at again when it changes."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 #: A directory that changed so lately may change again without showing it: its time has the kernel's ticks.
 _SETTLED_NS = 100_000_000
-#: Each name is looked at itself once in so many seconds: a mount over a file leaves no trace in the directory.
+#: Each name is looked at itself once in so many seconds: a mount over a file leaves no trace there.
 _LOOK_SECONDS = 1.0
 
 
