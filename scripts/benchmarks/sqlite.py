@@ -1,10 +1,10 @@
 """How quick SQLite is: handled and pushed beside SqliteHuey and beside a bare loop, all with fsync.
 
-Everything has journal_mode = WAL and synchronous = FULL, and stands on the disk of TMPDIR. Three kinds take turns:
-`procqueue start`, `huey_consumer` (in an environment of its own, made once in the cache directory), and a bare
-loop that does the least a safe queue must: under the same flock it deletes ten messages and reserves the next
-ten in one transaction. Rates are those between 10 and 90 % handled, counted from outside in shared memory; CPU is
-that of the consumers. Only ratios within one run mean something. It fails if a bar is not held.
+Everything has journal_mode = WAL and synchronous = FULL, and stands on the disk of TMPDIR. Three kinds take
+turns: `procqueue start`, `huey_consumer` (in an environment of its own, made once in the cache directory), and
+a bare loop that does the least a safe queue must: under the same flock it deletes ten messages and reserves the
+next ten in one transaction. Rates are those between 10 and 90 % handled, counted from outside in shared
+memory; CPU is that of the consumers. Only ratios within one run mean something. It fails if a bar is not held.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import textwrap
 import time
 import venv
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ from procqueue.core import wire
 from procqueue.drivers.contract import Entry
 from procqueue.drivers.sqlite.driver import SqliteDriver
 
+WAITING = "SELECT seq, body FROM messages WHERE state = 'waiting' ORDER BY seq LIMIT 10"
 PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
 
 #: Counts what a process has handled, where the benchmark sees it: 8 bytes in a file named after its pid.
@@ -63,7 +64,7 @@ def noop(number):
     count()
 """
 PROCQUEUE_PUSH = """
-import json, os, resource, sys, time
+import json, sys, time
 import procqueue, app
 procqueue.connect(sys.argv[1])
 app.noop.push(0)
@@ -75,7 +76,9 @@ def timed(push):
 def singly():
     for number in range(one):
         app.noop.push(number)
-print(json.dumps([timed(singly), timed(lambda: app.noop.push_many(app.noop.call(number) for number in range(many)))]))
+def at_once():
+    app.noop.push_many(app.noop.call(number) for number in range(many))
+print(json.dumps([timed(singly), timed(at_once)]))
 """
 HUEY_APP = f"""{COUNTER}
 from huey import SqliteHuey
@@ -174,13 +177,14 @@ def main() -> None:
         Bar("push_many, × SqliteHuey", ratio("procqueue push_many", "SqliteHuey push"), 4),
         Bar("push one by one, × SqliteHuey", ratio("procqueue push", "SqliteHuey push"), 1),
         Bar("least of 8 consumers, of a fair share", statistics.median(shares), 0.5),
-        Bar("idle: wake-ups a second of a consumer", statistics.median(one for one, _ in idles), 5, most=True),
-        Bar("idle: CPU of a consumer, %", statistics.median(one for _, one in idles), 0.5, most=True),
+        Bar("idle: wake-ups a second of one", statistics.median(one for one, _ in idles), 5, most=True),
+        Bar("idle: CPU of one, %", statistics.median(one for _, one in idles), 0.5, most=True),
     ]
     print("\n| bar | is | wanted | |\n|---|---|---|---|")
     for bar in bars:
         sign = "≤" if bar.most else "≥"
-        print(f"| {bar.what} | {bar.value:.2f} | {sign} {bar.limit:g} | {'held' if bar.is_held else 'MISSED'} |")
+        said = "held" if bar.is_held else "MISSED"
+        print(f"| {bar.what} | {bar.value:.2f} | {sign} {bar.limit:g} | {said} |")
     sys.exit(0 if all(bar.is_held for bar in bars) else 1)
 
 
@@ -217,7 +221,7 @@ def bare_drain(folder: Path, number: int) -> Drained:
     base, gate = sqlite3.connect(folder / "bare.db", isolation_level=None), folder / "gate"
     for pragma in PRAGMAS:
         base.execute(pragma)
-    base.execute("CREATE TABLE messages (seq INTEGER PRIMARY KEY, state TEXT NOT NULL, owner TEXT, body BLOB)")
+    base.execute("CREATE TABLE messages (seq INTEGER PRIMARY KEY, state TEXT, owner TEXT, body BLOB)")
     base.execute("CREATE INDEX waiting ON messages (seq) WHERE state = 'waiting'")
     base.execute("BEGIN")
     rows = ((wire.encode("app.noop", [one], {}, id=f"{one:024x}"),) for one in range(number))
@@ -230,7 +234,7 @@ def bare_drain(folder: Path, number: int) -> Drained:
         fcntl.flock(fd, fcntl.LOCK_EX)
         base.execute("BEGIN IMMEDIATE")
         base.executemany("DELETE FROM messages WHERE seq = ?", held)
-        found = base.execute("SELECT seq, body FROM messages WHERE state = 'waiting' ORDER BY seq LIMIT 10").fetchall()
+        found = base.execute(WAITING).fetchall()
         held = [(seq,) for seq, _ in found]
         base.executemany("UPDATE messages SET state = 'reserved', owner = 'c' WHERE seq = ?", held)
         base.execute("COMMIT")
@@ -342,11 +346,13 @@ def running(folder: Path, command: list[str]) -> Iterator[Path]:
 def script(folder: Path, python: Path, text: str, *arguments: str) -> str:
     """Run a program to its end; return what it printed."""
     command = [str(python), "-c", textwrap.dedent(text), *arguments]
-    return subprocess.run(command, cwd=folder, env=environment(folder), stdout=subprocess.PIPE, check=True, text=True).stdout
+    options = {"cwd": folder, "env": environment(folder), "stdout": subprocess.PIPE, "text": True}
+    return subprocess.run(command, check=True, **options).stdout
 
 
 def environment(folder: Path) -> dict[str, str]:
-    more = {"PYTHONPATH": f"{folder}:{ROOT}", "COUNTERS": f"{folder}/counters", "HUEY_DB": f"{folder}/huey.db"}
+    paths = {"PYTHONPATH": f"{folder}:{ROOT}", "COUNTERS": f"{folder}/counters"}
+    more = {**paths, "HUEY_DB": f"{folder}/huey.db"}
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, **more}
 
@@ -358,7 +364,8 @@ def huey_environment() -> Path:
     if not any(cache.glob("lib/python*/site-packages/huey")):
         print("making an environment with huey (once)", file=sys.stderr)
         venv.create(cache, clear=True, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", "huey"], check=True)
+        pip = [python, "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+        subprocess.run([*pip, "huey"], check=True)
     return python
 
 
