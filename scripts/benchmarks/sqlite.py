@@ -1,10 +1,11 @@
 """How quick SQLite is: handled and pushed beside SqliteHuey and beside a bare loop, all with fsync.
 
-Everything has journal_mode = WAL and synchronous = FULL, and stands on the disk of TMPDIR. Three kinds take
-turns: `procqueue start`, `huey_consumer` (in an environment of its own, made once in the cache directory), and
-a bare loop that does the least a safe queue must: under the same flock it deletes ten messages and reserves the
-next ten in one transaction. Rates are those between 10 and 90 % handled, counted from outside in shared
-memory; CPU is that of the consumers. Only ratios within one run mean something. It fails if a bar is not held.
+Everything has journal_mode = WAL and synchronous = FULL, and stands on the disk of TMPDIR. Three kinds
+take turns: `procqueue start`, `huey_consumer` (in an environment of its own, made once in the cache
+directory), and a bare loop that does the least a safe queue must: under the same flock it deletes ten
+messages and reserves the next ten in one transaction. Rates are those between 10 and 90 % handled,
+counted from outside in shared memory; CPU is that of the consumers. Only ratios within one run mean
+something. It fails if a bar is not held.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class Wake:
                 os.close(fd)
 
     def _find(self, queue: str) -> int:
-        """Return the FIFO to send into, -1 if there is none; to look for it each time costs 5 % of a push."""
+        """Return the FIFO to send into, -1 if there is none; to look for it each time costs 4 % of a push."""
         looks = self._looks()
         last, fd = self._found.get(queue, (-1, -1))
         if last == looks:
