@@ -112,7 +112,7 @@ class Asked:
 
     def traits(self, body: bytes) -> Traits:
         """Return what the store is asked for with this encoded message."""
-        if self == NOTHING:
+        if self is NOTHING or self == NOTHING:
             return PLAIN
         return Traits(
             priority=self.priority or 0,
