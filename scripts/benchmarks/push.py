@@ -30,8 +30,12 @@ from tests.servers import start_server
 CHUNK = 100
 BODY = wire.encode("shop.welcome", [42], {"lang": "fr"})
 
-#: What a push amounts to, in one step: the least that keeps ids, bodies, repeats and waking.
+#: What a push amounts to, in one step: the least that keeps ids, bodies and waking, and stores a repeat once.
 SCRIPT = """
+local last = tonumber(redis.call('HGET', KEYS[3], ARGV[3]) or 0)
+if tonumber(ARGV[4]) ~= last + 1 then
+  return -1
+end
 redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 redis.call('RPUSH', KEYS[2], ARGV[1])
 redis.call('HSET', KEYS[3], ARGV[3], ARGV[4])
@@ -103,8 +107,9 @@ def bare_script(client: redis.Redis) -> Callable[[int], None]:
     ids = counted()
 
     def run(number: int) -> None:
-        for place in range(number):
-            stored(keys, (next(ids), BODY, "0123456789abcdef01234567", place))
+        session = os.urandom(12).hex()
+        for place in range(1, number + 1):
+            assert stored(keys, (next(ids), BODY, session, place)) == 1
 
     return run
 

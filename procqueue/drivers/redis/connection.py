@@ -1,8 +1,8 @@
 """One connection to Redis: a request, its reply, and nothing behind one's back.
 
-redis-py's Connection does the protocol and TLS; its client, its pools and its retries are left aside
+redis-py's Connection connects, with TLS and password; its client, its pools and its retries are left aside
 (measured: a request repeated by the library is applied twice, and the client costs as much time as the
-server). Whatever interrupts a call closes the connection: the next reply on it would be somebody else's.
+server), and hiredis reads the replies of a connection that stands (a third of what a call costs here). Whatever interrupts a call closes the connection: the next reply on it would be somebody else's.
 Next to read: refusals.py, which says what an error means; sentinels.py, which finds the server.
 """
 
@@ -42,6 +42,10 @@ _RUN_ID: Final = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 
 #: The kernel gives a silent peer up after 15 + 3 × 5 s; a call that waits has its own timeout before that.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+
+#: What the reader says when a reply has not come to its end.
+_MORE: Final = object()
+_READ_SIZE = 65_536
 
 #: Keys of a url that belong to redis-py's client or are the driver's to say.
 _NOT_OURS = (
@@ -129,6 +133,8 @@ class Link:
         self._times_opened = 0
         self._is_plain = not isinstance(self._connection, SSLConnection)
         self._poll = select.poll()
+        self._reader: Any = None
+        self._buffer = bytearray(_READ_SIZE)
         _links.add(self)
 
     @property
@@ -157,7 +163,7 @@ class Link:
         """Send one command, on a new connection if there is none or the server has closed it meanwhile."""
         if not self.stands:
             self.close()  # closed by the server, or out of step: nothing can come before we ask
-        if self._is_open and not self._is_master():
+        if self._guide is not None and self._is_open and not self._is_master():
             self.close()
         self._send(args, head)
 
@@ -181,7 +187,7 @@ class Link:
         if not self._is_open:
             self._open()
         try:
-            self._connection.send_packed_command((command,), check_health=False)
+            self._transmit(command)
         except (exceptions.RedisError, OSError) as error:
             self.close()
             raise broken(error, self.where, sent=False) from error
@@ -194,7 +200,7 @@ class Link:
         """Read the reply to what was sent. An error reply leaves it open, any other failure closes it."""
         self._unread -= 1
         try:
-            reply = self._connection.read_response()
+            reply = self._receive()
             self._believe()
             return reply
         except exceptions.NoScriptError:
@@ -210,6 +216,30 @@ class Link:
         except BaseException:
             self.close()
             raise
+
+    def _transmit(self, command: bytes) -> None:
+        try:
+            self._socket().sendall(command)
+        except TimeoutError as error:
+            raise exceptions.TimeoutError("Timeout writing to socket") from error
+        except OSError as error:
+            raise exceptions.ConnectionError(f"Error while writing to socket: {error}") from error
+
+    def _receive(self) -> Any:
+        reader = self._reader
+        try:
+            while (reply := reader.gets()) is _MORE:
+                size = self._socket().recv_into(self._buffer)
+                if not size:
+                    raise exceptions.ConnectionError("Connection closed by server.")
+                reader.feed(self._buffer, 0, size)
+        except TimeoutError as error:
+            raise exceptions.TimeoutError("Timeout reading from socket") from error
+        except OSError as error:
+            raise exceptions.ConnectionError(f"Error while reading from socket: {error}") from error
+        if isinstance(reply, exceptions.RedisError):
+            raise reply
+        return reply
 
     def is_readable(self) -> bool:
         """True if a reply, or the end, has come."""
@@ -234,6 +264,11 @@ class Link:
         try:
             self._look_up()
             self._connection.connect()
+            self._reader = hiredis.Reader(
+                protocolError=exceptions.InvalidResponse,
+                replyError=self._connection._parser.parse_error,  # the one table of classes by code words
+                notEnoughData=_MORE,
+            )
             self._is_open = True
             self._times_opened += 1
             self._poll = select.poll()
@@ -296,7 +331,7 @@ class Link:
         return named == (self._connection.host, self._connection.port)
 
     def _believe(self) -> None:
-        if not self._is_master():
+        if self._guide is not None and not self._is_master():
             self.close()
             error = DriverUnavailable(f"Redis at {self.where} is not the master any more")
             error.sent = True
