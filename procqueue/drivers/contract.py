@@ -63,7 +63,8 @@ class Locked:
 Answer = Pushed | Locked
 
 
-class Entry(msgspec.Struct, frozen=True):  # a Struct: each push makes one, and a dataclass takes five times as long
+# Structs, where each push makes one: a frozen dataclass takes nine times as long.
+class Entry(msgspec.Struct, frozen=True):
     """One message to push. `delay_ms` from the driver's now; `at_ms` since 1970 UTC wins over it.
 
     `remember_ms`: for so long after the message is gone (handled, forgotten) its id stays taken.

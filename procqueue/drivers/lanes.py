@@ -107,9 +107,7 @@ class Course:
     @property
     def is_clean(self) -> bool:
         """True if no copy of a chunk without an answer can be anywhere, so that its number is free."""
-        return self._is_told and not self._on_the_way and not (
-            self.chunks and any(chunk.lost_at for chunk in self.chunks)
-        )
+        return self._is_told and not self._on_the_way and not any(chunk.lost_at for chunk in self.chunks)
 
     @property
     def is_doubtful(self) -> bool:

@@ -22,7 +22,17 @@ from procqueue.core.policy import Policy
 from procqueue.core.settings.model import OnTimeout, QueueSettings
 from procqueue.tasks import registry
 from procqueue.tasks.arguments import Arguments, encode
-from procqueue.tasks.call import ANYWHERE, NOTHING, Call, Delay, OnDuplicate, Placed, PushedMany, Receipt, placed
+from procqueue.tasks.call import (
+    ANYWHERE,
+    NOTHING,
+    Call,
+    Delay,
+    OnDuplicate,
+    Placed,
+    PushedMany,
+    Receipt,
+    placed,
+)
 from procqueue.tasks.classes import Handles, Instance, is_reachable, why_not
 from procqueue.tasks.options import ErrorClasses, Options, RetrySeconds, read_options
 

@@ -54,9 +54,11 @@ BARS = (1.5, 5.0, 20.0)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("-n", type=int, default=300, help="pushes to an idle consumer")
-    parser.add_argument("--backlog", type=int, default=20_000, help="messages to measure the rate of draining by")
-    parser.add_argument("-s", "--seconds", type=float, default=4.0, help="at half load")
+    parser.add_argument("-n", type=int, default=200, help="pushes to an idle consumer")
+    parser.add_argument(
+        "--backlog", type=int, default=5_000, help="messages to measure the rate of draining by"
+    )
+    parser.add_argument("-s", "--seconds", type=float, default=3.0, help="at half load")
     options = parser.parse_args()
     print(f"scripts/bench latency · {os.cpu_count()} CPUs, Python {platform.python_version()}\n")
     print("| from push to handler, ms | median | p99 | largest | |\n|---|---|---|---|---|")
@@ -182,7 +184,10 @@ def report(kind: str, idle: list[float], popped: list[float], loaded: list[float
         print(f"| {name} | {median:.2f} | {p99(some):.2f} | {most:.2f} | {len(some):,} |")
     ratios = statistics.median(idle) / statistics.median(popped), p99(idle) / statistics.median(idle)
     for what, value, bar in zip(
-        ("median / BLPOP's", "idle p99 / median", "p99 ms at half load"), (*ratios, p99(loaded)), BARS, strict=True
+        ("median / BLPOP's", "idle p99 / median", "p99 ms at half load"),
+        (*ratios, p99(loaded)),
+        BARS,
+        strict=True,
     ):
         print(f"| {what} | {value:.2f} | bar {bar:g} | {'held' if value <= bar else 'MISSED'} | |")
 

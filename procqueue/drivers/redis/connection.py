@@ -2,7 +2,8 @@
 
 redis-py's Connection connects, with TLS and password; its client, its pools and its retries are left aside
 (measured: a request repeated by the library is applied twice, and the client costs as much time as the
-server), and hiredis reads the replies of a connection that stands (a third of what a call costs here). Whatever interrupts a call closes the connection: the next reply on it would be somebody else's.
+server). On a connection that stands hiredis alone packs and reads. Whatever interrupts a call closes the
+connection: the next reply on it would be somebody else's.
 Next to read: refusals.py, which says what an error means; sentinels.py, which finds the server.
 """
 
@@ -91,8 +92,8 @@ NO_HEAD: Final = Head(0, b"")
 
 
 def _body(words: Sequence[str | bytes | int]) -> bytes:
-    # hiredis itself, without the look at each word that redis-py takes before: that takes longer than packing.
-    packed = hiredis.pack_command(tuple(words))
+    # hiredis itself: redis-py looks at each word before, and that takes longer than the packing.
+    packed: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]  # its stub: of one word only
     return packed[packed.index(b"\n") + 1 :]
 
 
@@ -152,7 +153,7 @@ class Link:
         return int(self._socket().fileno())
 
     def call(self, *args: str | bytes | int, head: Head = NO_HEAD, pushing: bool = False) -> Any:
-        """Send one command, `head` and `args`, and return its reply. Raises what refusals.py makes of an error.
+        """Send `head` and `args` as one command and return its reply. Raises what refusals.py says.
 
         NoScriptError comes through as it is. DriverUnavailable.sent tells whether the request had left.
         """
