@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 import procqueue
 from procqueue.core import wire
-from procqueue.drivers.redis.scripts import KEYS, load_scripts
+from procqueue.drivers.redis.scripts import KEYS, script
 from tests.servers import start_server
 
 CHUNK = 100
@@ -121,7 +121,7 @@ def bare_script(client: redis.Redis) -> Callable[[int], None]:
 
 
 def own_script(client: redis.Redis) -> Callable[[int], None]:
-    stored = client.register_script(load_scripts()["push"].text)
+    stored = client.register_script(script("push").text)
     keys = [f"bare:{{q}}:{name}" for name in KEYS]
     ids = counted()
 

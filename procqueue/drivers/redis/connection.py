@@ -46,7 +46,7 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USE
 
 #: What the reader says when a reply has not come to its end.
 _MORE: Final = object()
-_READ_SIZE = 65_536
+_READ_SIZE = 32_768
 
 #: Keys of a url that belong to redis-py's client or are the driver's to say.
 _NOT_OURS = (
@@ -354,6 +354,7 @@ def _build(url: str, timeout: float, connect_timeout: float) -> AbstractConnecti
             "retry_on_error": [],
             "health_check_interval": 0,
             "protocol": 2,
+            "socket_read_size": 1024,  # for what it reads itself, while it connects
         }
         if kind is not UnixDomainSocketConnection:
             options |= {"socket_keepalive": True, "socket_keepalive_options": _keepalive()}
