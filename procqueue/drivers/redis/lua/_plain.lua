@@ -1,6 +1,6 @@
 -- push begins here, in front of the functions that the verbs share: making those takes longer than a push. First the
 -- place of the chunk in its session (D10) and the gate, then what almost every push is: new messages that ask for
--- nothing, in a session that was noted lately. Of any other nothing is written here, and push.lua goes on with it.
+-- nothing, in a session that was noted lately or in none. Of any other nothing is written here: push.lua goes on.
 
 local session, number, answers = ARGV[1], tonumber(ARGV[2]), {}
 local last, used, doubles = 0, nil, ''
@@ -29,7 +29,8 @@ if switch == 'closed' or switch == 'draining' and ARGV[3] == '0' then
 end
 
 local is_noted = used and NOW - used < SESSION_NOTED
-local is_plain = is_noted and remembered == 0 and not known[5] and (known[7] or '0') == '0'
+local is_plain = (is_noted or session == '') and #ARGV > 3
+is_plain = is_plain and remembered == 0 and not known[5] and (known[7] or '0') == '0'
 if is_plain then
   local seq, ids, values, seen = tonumber(known[2] or 0), {}, {}, {}
   for i = 4, #ARGV, 5 do
@@ -48,7 +49,9 @@ if is_plain then
     call('RPUSH', WAITING, unpack(ids)) -- refused if WAITING is no list or Redis is full, before anything is written
     call('HSET', STATE, 'v', LAYOUT, 'seq', string.format('%.0f', seq))
     call('HSET', BODIES, unpack(values))
-    call('HSET', SESSIONS, session, ARGV[2] .. ' ' .. string.format('%.0f', used))
+    if session ~= '' then
+      call('HSET', SESSIONS, session, ARGV[2] .. ' ' .. string.format('%.0f', used))
+    end
     if wakes then
       call('ZADD', WAKE, 0, '1')
     end
