@@ -2,7 +2,7 @@
 
 Idle: one push at a time, between them as many entries for a process that waits in a bare BLPOP, turn about.
 Half load: batches every 10 ms, at half the rate at which the same consumer drained a backlog. The handler
-writes down the moment of the push, which is its argument, and its own, both of the system-wide monotonic clock.
+writes down the moment of the push, which is its argument, and its own, both of the monotonic clock.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Five ways in turn, round after round, at one server on a unix socket: `task.push` beside scripts called by
 redis-py's client, the least one that stores as much (id, body, session line, marker) and procqueue's own;
-`push_many` beside a pipeline of an HSET and an RPUSH for each message. The bare ways get a body that is encoded
-already. CPU is that of the process that pushes and of the server, for each message.
+`push_many` beside a pipeline of an HSET and an RPUSH for each message. The bare ways get a body that is
+encoded already. CPU is that of the process that pushes and of the server, for each message.
 """
 
 from __future__ import annotations
