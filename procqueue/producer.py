@@ -185,8 +185,8 @@ def _push_body(queue: str, body: bytes, where: Placed, meta: dict[str, Any]) -> 
     body = wire.with_meta(body, meta)
     entry = producer.entry(where.id or new_id(), body, where.delay_ms, where.at_ms, where.remember_ms, traits)
     shape = first if where.asked.on_duplicate != "raise" else first_of_its_key
-    [receipts] = producer.push(name, [[entry]], shape=shape)
-    return shape(receipts)
+    receipt: Receipt = producer.push_one(name, entry, shape)
+    return receipt
 
 
 def _push_bodies(

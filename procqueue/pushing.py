@@ -128,15 +128,31 @@ class Producer:
             return
         course = Course(queue, self._sessions.take(queue), inside=current_or_none() is not None)
         try:
-            ending = yield from self._push(course, iter(chunks), _Repeat(self, course, shape))
+            ending = yield from self._push(course, iter(chunks), shape)
         finally:
             if course.is_clean:
                 self._sessions.give_back(queue, course.session)
         if ending is not None:
             raise ending
 
-    def answer(self, course: Course, repeat: _Repeat) -> list[Receipt]:
-        """Return the receipts of the oldest chunk of a course, trying until push_timeout."""
+    def push_one(self, queue: str, entry: Entry, shape: Shape = first) -> Any:
+        """Store one message as `push` does, and return what `shape` makes of its receipt."""
+        if not self.is_storing:
+            [receipts] = self.push(queue, [[entry]])
+            return shape(receipts)
+        course = Course(queue, self._sessions.take(queue), inside=current_or_none() is not None)
+        course.add([entry])
+        try:
+            return shape(self.checked(queue, self.answer(course, shape)))
+        finally:
+            if course.is_clean:
+                self._sessions.give_back(queue, course.session)
+
+    def answer(self, course: Course, shape: Shape, repeat: _Repeat | None = None) -> list[Receipt]:
+        """Return the receipts of the oldest chunk of a course, trying until push_timeout.
+
+        `repeat`: what stands behind the receipt if this is a repeat already.
+        """
         deadline = time.monotonic() + self._push_timeout
         pause = _FIRST_PAUSE
         entries = course.chunks[0].entries
@@ -148,17 +164,17 @@ class Producer:
             except DriverUnavailable as error:
                 left = deadline - time.monotonic()
                 if left <= 0:
-                    raise self._given_up(error, course, repeat) from error
+                    raise self._given_up(error, course, repeat or _Repeat(self, course, shape)) from error
             except DriverError as error:
                 if course.is_doubtful:  # this copy was refused, but an earlier one may still come
-                    raise self._given_up(error, course, repeat) from error
+                    raise self._given_up(error, course, repeat or _Repeat(self, course, shape)) from error
                 raise
             time.sleep(min(left, pause * (0.5 + random.random())))
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def checked(self, queue: str, receipts: list[Receipt]) -> list[Receipt]:
         """Return receipts. Raises GateClosed if one of them met a closed gate and the queue wants that."""
-        shut = any(receipt.outcome == "gate_closed" for receipt in receipts)
+        shut = "gate_closed" in [receipt.outcome for receipt in receipts]
         if shut and self._settings_of(queue).gate_closed == "raise":
             raise GateClosed(
                 f"the gate of queue {queue!r} is closed, nothing was stored: procqueue gate open {queue} "
@@ -184,7 +200,7 @@ class Producer:
             _connections.inherited.append(held)
 
     def _push(
-        self, course: Course, chunks: Iterator[list[Entry]], repeat: _Repeat
+        self, course: Course, chunks: Iterator[list[Entry]], shape: Shape
     ) -> Generator[list[Receipt], None, Exception | None]:
         ending = None
         more = True
@@ -200,7 +216,7 @@ class Producer:
                     self._send_ahead(course)
             if not course.chunks:
                 return ending
-            yield self.checked(course.queue, self.answer(course, repeat))
+            yield self.checked(course.queue, self.answer(course, shape))
 
     def _send_ahead(self, course: Course) -> None:
         if course.flows:
@@ -264,7 +280,7 @@ class _Repeat:
                     "passed, and the store may have forgotten its session; look for the messages by their ids"
                 )
             try:
-                self._receipts += self._producer.answer(course, self)
+                self._receipts += self._producer.answer(course, self._shape, self)
             except DriverError as error:  # of a chunk behind the lost one: what is left can be repeated
                 raise self.unknown(f"the push is not stored to its end yet: {error}") from error
         return self._shape(self._producer.checked(course.queue, self._receipts))
@@ -313,13 +329,20 @@ _OUTCOMES: Mapping[Pushed, Literal["duplicate", "gate_closed"]] = {
 }
 
 
+_QUEUED = Pushed.QUEUED
+
+
 def _receipts(queue: str, entries: list[Entry], answers: list[Answer]) -> list[Receipt]:
     return [
-        Receipt(one.id, queue, "duplicate")
-        if isinstance(one, Locked)
-        else Receipt(entry.id, queue, _OUTCOMES.get(one, "queued"))
+        Receipt(entry.id, queue, "queued") if one is _QUEUED else _other_receipt(queue, entry, one)
         for entry, one in zip(entries, answers, strict=True)
     ]
+
+
+def _other_receipt(queue: str, entry: Entry, answer: Answer) -> Receipt:
+    if isinstance(answer, Locked):
+        return Receipt(answer.id, queue, "duplicate")
+    return Receipt(entry.id, queue, _OUTCOMES.get(answer, "queued"))
 
 
 def _undisturbed() -> AbstractContextManager[None]:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from procqueue.core.message import Counts, Owned, Reservation, State, Stored
 from procqueue.core.traits import PLAIN, Traits
 from procqueue.core.verdict import Settlement
@@ -61,8 +63,8 @@ class Locked:
 Answer = Pushed | Locked
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+# Structs, where each push makes one: a frozen dataclass takes nine times as long.
+class Entry(msgspec.Struct, frozen=True):
     """One message to push. `delay_ms` from the driver's now; `at_ms` since 1970 UTC wins over it.
 
     `remember_ms`: for so long after the message is gone (handled, forgotten) its id stays taken.
@@ -76,8 +78,7 @@ class Entry:
     traits: Traits = PLAIN
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(msgspec.Struct, frozen=True):
     """The place of one chunk among the pushes of a producer (law D10).
 
     `session`: a random name that nobody else uses. `number`: of the chunk in it, 1, 2, 3 … without a gap. Two

@@ -157,7 +157,7 @@ class Course:
         else:
             self.chunks.popleft()
             self.session.last += 1
-        self._room = WINDOW if isinstance(store, PushesAhead) else 1
+        self._room = WINDOW if hasattr(store, "push_ahead") else 1  # isinstance of a protocol takes 4 µs
         self._is_told = True  # not before: an exception from a signal may come between any two lines
         return answers
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
+import msgspec
+
 from procqueue.core import wire
 from procqueue.core.traits import PLAIN, Traits, wrong_key, wrong_priority
 from procqueue.core.units import seconds
@@ -33,8 +35,7 @@ class Call:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """What became of a push. It is true if the message was queued.
 
     `id`: where a unique key was taken, that of the message which has it.
@@ -112,7 +113,7 @@ class Asked:
 
     def traits(self, body: bytes) -> Traits:
         """Return what the store is asked for with this encoded message."""
-        if self == NOTHING:
+        if self is NOTHING or self == NOTHING:
             return PLAIN
         return Traits(
             priority=self.priority or 0,

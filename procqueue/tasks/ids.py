@@ -26,21 +26,26 @@ class Ids:
         """Forget what was given out: the process is a new one, and another may hold the inherited lock."""
         self._lock = threading.Lock()
         self._last = 0
+        self._front = 0, ""  # what was last written of all but the last two characters
 
     def next(self) -> str:
         """Return a new id, greater than all before it."""
-        # 79 random bits: the highest stays clear, so that counting upwards cannot reach the next millisecond.
-        fresh = time.time_ns() // 1_000_000 << 80 | secrets.randbits(79)
+        now = time.time_ns() // 1_000_000
         with self._lock:
-            if fresh >> 80 <= self._last >> 80:
-                fresh = self._last + 1
-            self._last = fresh
-        return _written(fresh)
+            if now > self._last >> 80:
+                # 79 random bits: with the highest clear, counting upwards cannot reach the next millisecond.
+                self._last = now << 80 | secrets.randbits(79)
+            else:
+                self._last += 1
+            front, rest = divmod(self._last, 1024)
+            if front != self._front[0]:
+                self._front = front, _written(front)
+            return self._front[1] + _PAIRS[rest]
 
 
 def _written(number: int) -> str:
     pairs = []
-    for _ in range(13):
+    for _ in range(12):
         number, rest = divmod(number, 1024)
         pairs.append(_PAIRS[rest])
     return "".join(reversed(pairs))

@@ -22,7 +22,17 @@ from procqueue.core.policy import Policy
 from procqueue.core.settings.model import OnTimeout, QueueSettings
 from procqueue.tasks import registry
 from procqueue.tasks.arguments import Arguments, encode
-from procqueue.tasks.call import ANYWHERE, Call, Delay, OnDuplicate, Placed, PushedMany, Receipt, placed
+from procqueue.tasks.call import (
+    ANYWHERE,
+    NOTHING,
+    Call,
+    Delay,
+    OnDuplicate,
+    Placed,
+    PushedMany,
+    Receipt,
+    placed,
+)
 from procqueue.tasks.classes import Handles, Instance, is_reachable, why_not
 from procqueue.tasks.options import ErrorClasses, Options, RetrySeconds, read_options
 
@@ -56,7 +66,8 @@ class Task(Generic[P, R]):
         self.queue = queue
         self.aliases = aliases
         self.options = options or Options()
-        self._anywhere = replace(ANYWHERE, asked=self.options.asked)
+        asked = self.options.asked
+        self._anywhere = ANYWHERE if asked == NOTHING else replace(ANYWHERE, asked=asked)
         self.instance = instance  # of a class
         self.failed_hook: Callable[[Failure], object] | None = None
         if instance is not None and hasattr(instance.kind, "failed"):

@@ -169,6 +169,28 @@ def test_d1_a_key_of_a_wrong_type_is_refused_before_the_first_write(
     assert len(refused) > 1
 
 
+def test_d1_a_push_that_asks_for_nothing_finds_a_key_of_a_wrong_type_before_its_first_write(
+    driver: RedisDriver, client: Any
+) -> None:
+    refused = set()
+    for broken in KEYS:
+        queue = queue_name()
+        driver.push(queue, [Entry("a", b"1")], Lane("s", 1))
+        client.delete(key(queue, broken))
+        client.set(key(queue, broken), "of a wrong type")
+        before = dump(client, queue)
+
+        try:
+            driver.push(queue, [Entry("x", b"1"), Entry("y", b"2")], Lane("s", 2))
+        except DriverError as error:
+            assert "WRONGTYPE" in str(error)
+            refused.add(broken)
+            assert dump(client, queue) == before, f"it wrote before it found {broken} to be wrong"
+        assert client.get(key(queue, broken)) == b"of a wrong type"
+        sweep(client, queue)
+    assert refused == {"state", "bodies", "waiting", "wake", "sessions", "remembered"}
+
+
 def test_furnish_fills_every_key(driver: RedisDriver, client: Any, queue: str) -> None:
     furnish(driver, client, queue)
 

@@ -1,8 +1,9 @@
 """One connection to Redis: a request, its reply, and nothing behind one's back.
 
-redis-py's Connection does the protocol and TLS; its client, its pools and its retries are left aside
+redis-py's Connection connects, with TLS and password; its client, its pools and its retries are left aside
 (measured: a request repeated by the library is applied twice, and the client costs as much time as the
-server). Whatever interrupts a call closes the connection: the next reply on it would be somebody else's.
+server). On a connection that stands hiredis alone packs and reads. Whatever interrupts a call closes the
+connection: the next reply on it would be somebody else's.
 Next to read: refusals.py, which says what an error means; sentinels.py, which finds the server.
 """
 
@@ -17,9 +18,11 @@ import select
 import socket
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import hiredis
 from redis.backoff import NoBackoff
 from redis.connection import (
     AbstractConnection,
@@ -40,6 +43,10 @@ _RUN_ID: Final = re.compile(rb"^run_id:(\w+)", re.MULTILINE)
 
 #: The kernel gives a silent peer up after 15 + 3 × 5 s; a call that waits has its own timeout before that.
 _KEEPALIVE = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+
+#: What the reader says when a reply has not come to its end.
+_MORE: Final = object()
+_READ_SIZE = 32_768
 
 #: Keys of a url that belong to redis-py's client or are the driver's to say.
 _NOT_OURS = (
@@ -66,6 +73,28 @@ class _Once(Retry):
 
 
 _NEVER = _Once(NoBackoff(), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The beginning of commands that begin alike, packed once: so many words of the protocol."""
+
+    words: int
+    packed: bytes
+
+    @classmethod
+    def of(cls, *words: str | bytes | int) -> Head:
+        """Return the head of commands that begin with `words`."""
+        return cls(len(words), _body(words))
+
+
+NO_HEAD: Final = Head(0, b"")
+
+
+def _body(words: Sequence[str | bytes | int]) -> bytes:
+    # hiredis itself: redis-py looks at each word before, and that takes longer than the packing.
+    packed: bytes = hiredis.pack_command(tuple(words))  # type: ignore[arg-type]  # its stub: of one word only
+    return packed[packed.index(b"\n") + 1 :]
 
 
 class Guide(Protocol):
@@ -105,6 +134,8 @@ class Link:
         self._times_opened = 0
         self._is_plain = not isinstance(self._connection, SSLConnection)
         self._poll = select.poll()
+        self._reader: Any = None
+        self._buffer = bytearray(_READ_SIZE)
         _links.add(self)
 
     @property
@@ -121,28 +152,28 @@ class Link:
         """Return the descriptor of the open connection."""
         return int(self._socket().fileno())
 
-    def call(self, *args: str | bytes | int, pushing: bool = False) -> Any:
-        """Send one command and return its reply. Raises what refusals.py makes of an error.
+    def call(self, *args: str | bytes | int, head: Head = NO_HEAD, pushing: bool = False) -> Any:
+        """Send `head` and `args` as one command and return its reply. Raises what refusals.py says.
 
         NoScriptError comes through as it is. DriverUnavailable.sent tells whether the request had left.
         """
-        self.send(*args)
+        self.send(*args, head=head)
         return self.read(pushing=pushing)
 
-    def send(self, *args: str | bytes | int) -> None:
+    def send(self, *args: str | bytes | int, head: Head = NO_HEAD) -> None:
         """Send one command, on a new connection if there is none or the server has closed it meanwhile."""
         if not self.stands:
             self.close()  # closed by the server, or out of step: nothing can come before we ask
-        if self._is_open and not self._is_master():
+        if self._guide is not None and self._is_open and not self._is_master():
             self.close()
-        self._send(*args)
+        self._send(args, head)
 
-    def send_ahead(self, *args: str | bytes | int) -> Callable[..., Any]:
+    def send_ahead(self, *args: str | bytes | int, head: Head = NO_HEAD) -> Callable[..., Any]:
         """Send one command although earlier ones may have no reply yet; return what reads its reply.
 
         Replies are read in the order of the commands. DriverUnavailable, sent, once the connection is lost.
         """
-        self._send(*args)
+        self._send(args, head)
         opened = self._times_opened
 
         def read(*, pushing: bool = False) -> Any:
@@ -152,11 +183,12 @@ class Link:
 
         return read
 
-    def _send(self, *args: str | bytes | int) -> None:
+    def _send(self, args: Sequence[str | bytes | int], head: Head = NO_HEAD) -> None:
+        command = b"*%d\r\n%b%b" % (head.words + len(args), head.packed, _body(args))
         if not self._is_open:
             self._open()
         try:
-            self._connection.send_packed_command(self._connection.pack_command(*args), check_health=False)
+            self._transmit(command)
         except (exceptions.RedisError, OSError) as error:
             self.close()
             raise broken(error, self.where, sent=False) from error
@@ -169,7 +201,7 @@ class Link:
         """Read the reply to what was sent. An error reply leaves it open, any other failure closes it."""
         self._unread -= 1
         try:
-            reply = self._connection.read_response()
+            reply = self._receive()
             self._believe()
             return reply
         except exceptions.NoScriptError:
@@ -185,6 +217,30 @@ class Link:
         except BaseException:
             self.close()
             raise
+
+    def _transmit(self, command: bytes) -> None:
+        try:
+            self._socket().sendall(command)
+        except TimeoutError as error:
+            raise exceptions.TimeoutError("Timeout writing to socket") from error
+        except OSError as error:
+            raise exceptions.ConnectionError(f"Error while writing to socket: {error}") from error
+
+    def _receive(self) -> Any:
+        reader = self._reader
+        try:
+            while (reply := reader.gets()) is _MORE:
+                size = self._socket().recv_into(self._buffer)
+                if not size:
+                    raise exceptions.ConnectionError("Connection closed by server.")
+                reader.feed(self._buffer, 0, size)
+        except TimeoutError as error:
+            raise exceptions.TimeoutError("Timeout reading from socket") from error
+        except OSError as error:
+            raise exceptions.ConnectionError(f"Error while reading from socket: {error}") from error
+        if isinstance(reply, exceptions.RedisError):
+            raise reply
+        return reply
 
     def is_readable(self) -> bool:
         """True if a reply, or the end, has come."""
@@ -209,6 +265,11 @@ class Link:
         try:
             self._look_up()
             self._connection.connect()
+            self._reader = hiredis.Reader(
+                protocolError=exceptions.InvalidResponse,
+                replyError=self._connection._parser.parse_error,  # the one table of classes by code words
+                notEnoughData=_MORE,
+            )
             self._is_open = True
             self._times_opened += 1
             self._poll = select.poll()
@@ -236,7 +297,7 @@ class Link:
 
     def _check_version(self) -> None:
         # Not call(): a server that has said no already must be read, not reconnected to, again and again.
-        self._send(b"INFO", b"server")
+        self._send((b"INFO", b"server"))
         info: bytes = self.read()
         found = _VERSION.search(info)
         if not found or (int(found[1]), int(found[2])) < OLDEST:
@@ -253,7 +314,7 @@ class Link:
             self.where = _name_of(self._connection)
 
     def _check_role(self) -> None:
-        self._send(b"INFO", b"replication")
+        self._send((b"INFO", b"replication"))
         if b"role:master" not in self.read():
             raise DriverUnavailable(f"Redis at {self.where} is no master any more, or not yet")
 
@@ -271,7 +332,7 @@ class Link:
         return named == (self._connection.host, self._connection.port)
 
     def _believe(self) -> None:
-        if not self._is_master():
+        if self._guide is not None and not self._is_master():
             self.close()
             error = DriverUnavailable(f"Redis at {self.where} is not the master any more")
             error.sent = True
@@ -293,6 +354,7 @@ def _build(url: str, timeout: float, connect_timeout: float) -> AbstractConnecti
             "retry_on_error": [],
             "health_check_interval": 0,
             "protocol": 2,
+            "socket_read_size": 1024,  # for what it reads itself, while it connects
         }
         if kind is not UnixDomainSocketConnection:
             options |= {"socket_keepalive": True, "socket_keepalive_options": _keepalive()}

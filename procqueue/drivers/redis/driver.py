@@ -39,7 +39,7 @@ from procqueue.drivers.contract import (
 )
 from procqueue.drivers.listing import listed
 from procqueue.drivers.redis import replies
-from procqueue.drivers.redis.connection import Link
+from procqueue.drivers.redis.connection import Head, Link
 from procqueue.drivers.redis.scripts import KEYS, script
 from procqueue.drivers.redis.sentinels import guided
 from procqueue.drivers.redis.upkeep import Upkeep
@@ -71,6 +71,7 @@ class RedisDriver(Upkeep):
         self._link = Link(server, timeout, connect_timeout, guide)
         self._waiter = Waiter(Link(server, timeout, connect_timeout, guide), timeout)
         self._keys: dict[str, tuple[str, ...]] = {}
+        self._heads: dict[tuple[str, str, int], Head] = {}  # by verb, queue and number of further keys
 
     # producers
 
@@ -86,8 +87,7 @@ class RedisDriver(Upkeep):
     ) -> Callable[[], list[Answer]]:
         """Send a push; the function returned waits for its answer, in the order of the pushes."""
         self._check_process()
-        keys, args = self._keys_of(queue), _pushed_form(entries, lane, inside)
-        read = self._link.send_ahead(b"EVALSHA", script("push").sha, len(keys), *keys, *args)
+        read = self._link.send_ahead(*_pushed_form(entries, lane, inside), head=self._head("push", queue))
 
         def answer() -> list[Answer]:
             try:
@@ -301,14 +301,23 @@ class RedisDriver(Upkeep):
         pushing: bool = False,
     ) -> Any:
         self._check_process()
-        keys = self._keys_of(queue)
         if consumer is not None:
             more_keys = (self._owned_key(queue, consumer),)
-        code, rest = script(verb), (len(keys) + len(more_keys), *keys, *more_keys, *args)
+        head = self._head(verb, queue, len(more_keys))
         try:
-            return self._link.call(b"EVALSHA", code.sha, *rest, pushing=pushing)
+            return self._link.call(*more_keys, *args, head=head, pushing=pushing)
         except NoScriptError:  # a new server, or SCRIPT FLUSH
-            return self._link.call(b"EVAL", code.text, *rest, pushing=pushing)
+            keys = self._keys_of(queue)
+            code, number = script(verb).text, len(keys) + len(more_keys)
+            return self._link.call(b"EVAL", code, number, *keys, *more_keys, *args, pushing=pushing)
+
+    def _head(self, verb: str, queue: str, more_keys: int = 0) -> Head:
+        which = verb, queue, more_keys
+        if (head := self._heads.get(which)) is None:
+            keys = self._keys_of(queue)
+            sha, number = script(verb).sha, len(keys) + more_keys
+            head = self._heads[which] = Head.of(b"EVALSHA", sha, number, *keys)
+        return head
 
     def _stop_waiting(self) -> None:
         marked = self._waiter.withdraw()

@@ -65,6 +65,10 @@ PARTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+#: What a verb does before it needs the functions of the prelude: it stands in front of them, at the mark.
+FIRST: Mapping[str, str] = MappingProxyType({"push": "_plain"})
+MARK = "--+"
+
 #: Keys of a queue in the order of KEYS; lua/_prelude.lua names them in the same order.
 KEYS = (
     "state",
@@ -94,7 +98,7 @@ KEYS = (
 #: What the scripts know of the contract, by the names that they use.
 CONSTANTS: Mapping[str, int | str] = MappingProxyType(
     {
-        "LAYOUT": LAYOUT,
+        "LAYOUT": f"'{LAYOUT}'",  # as text: a number costs Redis a slow conversion at each write
         "MAX_HISTORY": MAX_HISTORY,
         "MAX_NOTICES": MAX_NOTICES,
         "SESSION_KEPT": SESSION_KEPT_MS,
@@ -118,7 +122,10 @@ class Script:
 def script(verb: str) -> Script:
     """Return the script of a verb. Raises KeyError."""
     constants = f"local {', '.join(CONSTANTS)} = {', '.join(map(str, CONSTANTS.values()))}\n"
-    text = (constants + "\n".join(map(_source, ("_prelude", *PARTS[verb], verb)))).encode()
+    values, _, functions = _source("_prelude").partition(MARK)
+    first = _source(FIRST[verb]) if verb in FIRST else ""
+    sources = [constants + values, first + MARK + functions, *map(_source, (*PARTS[verb], verb))]
+    text = "\n".join(sources).encode()
     return Script(verb, text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
 
 

@@ -2,8 +2,6 @@
 -- whatever ends its time (drop, settle, turn) takes the entry out. Where a key stays taken for a time whatever
 -- becomes of its message, REMEMBERED has it, behind a "!", which begins no id.
 
-call('HLEN', LOCKS)
-
 -- The id that has the key; nil if nobody has.
 local function holder(key)
   local id = call('HGET', LOCKS, key)

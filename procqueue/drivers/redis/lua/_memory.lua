@@ -2,8 +2,6 @@
 -- chunk, ms of a recent use, places of its duplicates. USES: session by that ms. REMEMBERED: id by the ms until
 -- which it stays taken; negative while its message exists: for how long after (drop turns it round).
 
-call('HLEN', LOCKS)
-
 local function over(keys, from, to, most)
   return call('ZRANGEBYSCORE', keys, from, text(to), 'LIMIT', 0, most)
 end

@@ -11,7 +11,7 @@ local SESSIONS, USES, REMEMBERED, TRAITS, LOCKS, RANKED, CRONS, CANCELLED = unpa
 local OWNED = KEYS[FIXED_KEYS + 1] -- of the consumer in question
 
 local known = call('HMGET', STATE, 'v', 'seq', 'ticket', 'noticed', 'paused', 'gate', 'max_running')
-if known[1] and (tonumber(known[1]) or 1e9) > LAYOUT then
+if known[1] and (tonumber(known[1]) or 1e9) > tonumber(LAYOUT) then
   return redis.error_reply('NEWER layout ' .. known[1] .. ' is stored, this procqueue knows ' .. LAYOUT)
 end
 
@@ -20,6 +20,7 @@ local NOW_US = clock[1] * 1000000 + clock[2]
 local NOW = math.floor(NOW_US / 1000)
 
 local remembered = call('ZCARD', REMEMBERED)
+--+ what a verb does before it needs the functions below: scripts.py sets it in here
 local traited = call('HLEN', TRAITS)
 call('ZCARD', RANKED)
 if traited > 0 then

@@ -1,17 +1,11 @@
--- Storing new messages, for push and inbox: laws D2, D3, D8. A message is prepared (nothing is written), then
--- all that were prepared are stored at once.
+-- Storing new messages, for push, inbox and push_tick: laws D2, D3, D8. A message is prepared (nothing is written),
+-- then all that were prepared are stored at once. Preparing looks at those keys that this message needs, and at no
+-- others: most messages ask for nothing, and a look costs as much as a write.
 
 local seq = tonumber(known[2] or 0)
 local bodies, now, later, ranked, keep, fresh = {}, {}, {}, {}, {}, {}
 local special, holds, replaced = {}, {}, {} -- traits, keys and ids, what gives way
-
-call('HLEN', BODIES)
-call('HLEN', META)
-call('HLEN', HISTORY)
-call('LLEN', WAITING)
-call('ZCARD', DELAYED)
-call('LLEN', NOTICES)
-call('ZCARD', WAKE)
+local wakes -- true if the marker is to be set: there is none, and what is stored here could be reserved now
 
 local function take_out(list, width, at, value)
   for i = 1, #list, width do
@@ -52,6 +46,8 @@ local function gives_way(id)
   else
     return false
   end
+  call('HLEN', META)
+  call('HLEN', HISTORY)
   return true
 end
 
@@ -80,6 +76,7 @@ local function prepare(id, body, delay, at, more)
   bodies[#bodies + 1] = value
   local due = tonumber(at) or NOW + tonumber(delay)
   if due > NOW then
+    call('ZCARD', DELAYED)
     later[#later + 1] = text(due)
     later[#later + 1] = member(id, value)
   elseif rank ~= '0' then
@@ -87,6 +84,10 @@ local function prepare(id, body, delay, at, more)
     ranked[#ranked + 1] = member(id, value)
   else
     now[#now + 1] = id
+  end
+  if due <= NOW and wakes == nil then
+    call('LLEN', WAITING)
+    wakes = call('ZCARD', WAKE) == 0 and places() > 0
   end
   if kept ~= '0' then
     keep[#keep + 1] = '-' .. kept
@@ -141,7 +142,7 @@ local function store()
   if #now > 0 then
     call('RPUSH', WAITING, unpack(now))
   end
-  if #now > 0 or #ranked > 0 then
-    wake()
+  if wakes and #now + #ranked > 0 then
+    call('ZADD', WAKE, 0, '1')
   end
 end

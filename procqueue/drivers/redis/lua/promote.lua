@@ -11,6 +11,7 @@ call('LLEN', NOTICES)
 call('ZCARD', WAKE)
 call('HLEN', SESSIONS)
 call('ZCARD', USES)
+call('HLEN', LOCKS)
 
 local ids = {}
 for i, found in ipairs(due) do
