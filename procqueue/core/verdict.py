@@ -6,8 +6,9 @@ decides nothing. The packed form is one word so that it can be written and read 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from procqueue.core.message import Change, Charge
 
@@ -28,8 +29,7 @@ CHARGES = (Charge.NONE, Charge.ATTEMPT, Charge.CRASH, Charge.SUSPECT, Charge.INT
 _MAX_DELAY_MS = (1 << 48) - 1
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What becomes of a message, which counter it costs, and how long it waits (ms, RELEASE only)."""
 
     kind: Kind
@@ -77,8 +77,7 @@ INTERRUPTED = Verdict(Kind.RETURN, Charge.INTERRUPT)
 SUSPECTED = Verdict(Kind.RETURN, Charge.SUSPECT)
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """One verdict on its way to the driver.
 
     `record`: a line of JSON for the message's history, b"" for none. `owes`: the header of the notice

@@ -13,6 +13,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from procqueue.core.errors import DriverUnavailable, Gone, Unknown
 from procqueue.core.message import Reservation
 from procqueue.core.repairs import Repair
@@ -31,8 +33,7 @@ FAIR_SECONDS = 0.005
 _POKE_EVERY = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """A reservation and its place on the board."""
 
     reservation: Reservation
