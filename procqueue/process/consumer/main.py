@@ -148,7 +148,7 @@ class Consumer:
         shares = Shares(self._queue.serves, self._queue.weights)
         self._intake = Intake(
             driver, self._standing, self._queue.serves, shares, board, self._ledger, self._executor.expect,
-            self._last_resort.rest, self._interrupts, self._poke, self._log,
+            self._executor.rest, self._interrupts, self._poke, self._log,
         )  # fmt: skip
         try:
             if self._patiently(self._register) is not None:
