@@ -81,6 +81,7 @@ class Arguments:
                     self._named[name] = known
             if parameter.default is inspect.Parameter.empty:
                 required.append(name)
+        self._kinds = [known for _, known in self._positional]
         names = [name for name, _ in self._positional]
         self._names = [frozenset(names[:count]) for count in range(len(names) + 1)]
         self._required = frozenset(required)
@@ -89,6 +90,12 @@ class Arguments:
         """Return the arguments converted to their annotations. Raises BadArguments naming the argument."""
         args, kwargs, strict = document.args, document.kwargs, not document.lax
         self._fit(args, kwargs)
+        if not kwargs and len(args) <= len(self._kinds):
+            for value, known in zip(args, self._kinds, strict=False):
+                if known is not None and type(value) is not known.exact:
+                    break
+            else:
+                return args, kwargs  # most have nothing to convert
         bound, named = [], {}
         at: int | str = 0
         try:

@@ -1,7 +1,7 @@
 """How quickly Redis is drained of messages that do nothing, against a bare loop, and what each part costs.
 
 Bare is one process that settles 50 messages and reserves the next 50 in one script, with owner and ticket,
-through redis-py's Connection, decodes each body and calls its function; it has no board, no timeout, no policy.
+through redis-py's Connection, decodes each body and calls its function; no board, no timeout, no policy.
 Against it stands `procqueue start` with one consumer, and with two. All are taken in turns, the figures are
 medians; rates are those between 10 % and 90 % of the messages, as the consumers' boards count them.
 `--backlog 1000000`: memory for each waiting message, and the rate of the last tenth against the first.

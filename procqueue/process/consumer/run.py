@@ -43,6 +43,9 @@ from procqueue.tasks.telling import (
     tell_of_notice,
 )
 
+#: The deadline that was written with the claim holds if no more seconds went into reading the message.
+_AT_ONCE = 0.001
+
 #: What was cancelled before its handler began.
 _NOT_BEGUN = Ended(Outcome(Ending.CANCELLED, error="cancelled before it began"))
 
@@ -97,13 +100,12 @@ class InlineExecutor:
         if isinstance(prepared, Outcome):
             return self._settle(held, Ended(prepared), None, self._policies[held.reservation.queue])
         policy = prepared.policy
-        self._expect(held, policy)
+        if policy != self._policies[held.reservation.queue] or time.monotonic() - self._began > _AT_ONCE:
+            self._expect(held, policy)  # else `expect` has just written the same
         self._board.describe(
             held.queue, held.slot, int(self._began * 1000), held.reservation.id, prepared.task.name
         )
-        message = prepared.message(
-            lambda: self._interrupts.stopping, lambda seconds: self._arm(held, policy, seconds)
-        )
+        message = prepared.message(self._is_stopping, lambda seconds: self._arm(held, policy, seconds))
         if is_heard("before_handle"):
             self._tell_listeners(held, policy, lambda: tell_before(prepared, self._consumer))
             self._arm(held, policy, policy.handle_timeout)
@@ -138,16 +140,17 @@ class InlineExecutor:
         reservation, outcome = held.reservation, ended.outcome
         verdict = judge(outcome, reservation.counters, policy, random.random())
         record = b""
-        if verdict is ACK:
+        if verdict == ACK:
             if self._log.is_debugging:
                 self._log.debug("done", queue=reservation.queue, id=reservation.id)
         else:
             record = self._record(held, outcome)
             self._tell(held, outcome, verdict, prepared)
-        if verdict.is_final and outcome.ending is not Ending.CANCELLED:
+        final = verdict.is_final
+        if final and outcome.ending is not Ending.CANCELLED:
             self._run_hook(held, ended, verdict, prepared, policy)
         self._end(held, verdict)
-        if prepared is not None and not verdict.is_final and is_run_heard():
+        if prepared is not None and not final and is_run_heard():
             took = time.monotonic() - self._began
             self._tell_listeners(
                 held, policy, lambda: tell_after(prepared, ended, verdict, self._consumer, took)
@@ -262,6 +265,9 @@ class InlineExecutor:
         except BaseException:
             self.timed_out = True
             raise
+
+    def _is_stopping(self) -> bool:
+        return self._interrupts.stopping
 
     def _is_cancelled(self, held: Held) -> bool:
         return self._board.is_cancelled(held.queue, held.slot, held.reservation.ticket)
