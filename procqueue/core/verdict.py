@@ -27,6 +27,7 @@ class Kind(IntEnum):
 CHARGES = (Charge.NONE, Charge.ATTEMPT, Charge.CRASH, Charge.SUSPECT, Charge.INTERRUPT, Charge.RELEASE)
 
 _MAX_DELAY_MS = (1 << 48) - 1
+_FINAL = (Kind.FAIL, Kind.PARK)
 
 
 class Verdict(msgspec.Struct, frozen=True):
@@ -54,7 +55,7 @@ class Verdict(msgspec.Struct, frozen=True):
     @property
     def is_final(self) -> bool:
         """True where nobody will run the message again unless a person asks for it."""
-        return self.kind in (Kind.FAIL, Kind.PARK)
+        return self.kind in _FINAL
 
     def pack(self) -> int:
         """Return it as one word below 2**64: delay in the upper 48 bits, charge, kind."""

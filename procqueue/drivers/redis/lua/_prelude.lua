@@ -131,7 +131,7 @@ end
 local function drop(ids)
   call('HDEL', BODIES, unpack(ids))
   for _, key in ipairs({ META, HISTORY }) do
-    if call('EXISTS', key) == 1 then -- most have neither, and a hundred ids cost more than a look
+    if call('HLEN', key) > 0 then -- most have neither, and a hundred ids cost more than a look
       call('HDEL', key, unpack(ids))
     end
   end
