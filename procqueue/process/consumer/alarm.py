@@ -25,7 +25,9 @@ class Alarm:
     def set(self, seconds: float) -> None:
         """Give what runs `seconds` from now; 0: as long as it wants."""
         if not seconds:
-            self.off()
+            self._due = math.inf
+            if self._fires != math.inf:
+                self.off()
             return
         now = time.monotonic()
         self._due = due = now + seconds
@@ -40,10 +42,9 @@ class Alarm:
         """Stop the timer; False if somebody else had set it meanwhile."""
         self._due = math.inf
         wanted, self._fires = self._fires, math.inf
-        if wanted == math.inf:
-            left, every = signal.setitimer(signal.ITIMER_REAL, 0)
-            return left == every == 0
         left, every = signal.setitimer(signal.ITIMER_REAL, 0)
+        if wanted == math.inf:
+            return left == every == 0
         return every == 0 and left > 0 and abs(time.monotonic() + left - wanted) < _EARLY
 
     def is_due(self) -> bool:

@@ -253,6 +253,7 @@ class Consumer:
             self._ask_successor(nearly, full=False)
 
     def _ask_successor(self, reason: Reason, *, full: bool) -> None:
+        self._executor.rest()  # the lifeline's descriptor must be ours
         if self._spent is None:
             self._spent = reason
             self._lifeline.say("spent", reason=reason)

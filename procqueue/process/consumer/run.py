@@ -144,6 +144,7 @@ class InlineExecutor:
             if self._log.is_debugging:
                 self._log.debug("done", queue=reservation.queue, id=reservation.id)
         else:
+            self._tidy.look()  # who did not come to his end is the most likely to have left something
             record = self._record(held, outcome)
             self._tell(held, outcome, verdict, prepared)
         final = verdict.is_final

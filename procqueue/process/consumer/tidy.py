@@ -2,8 +2,9 @@
 
 Directory and process are looked at after each run. The rest (signals and their mask, the timer, what wakes
 us, the descriptors that must be ours, what the master says) costs 40 µs of system calls: it is put right
-before the driver is called, and as soon as a millisecond has gone into runs since the last look. A task that
-was never seen to leave all as it was, or once to leave anything else, has a look after each of its runs.
+before the driver is called, after a run that did not simply return, and as soon as a millisecond has gone
+into runs since the last look. A task that was never seen to leave all as it was, or once to leave anything
+else, has a look after each of its runs.
 """
 
 from __future__ import annotations
