@@ -13,6 +13,8 @@ import time
 #: The timer is left alone while it is early by no more than so many seconds: no handler is interrupted
 #: sooner before its time is over.
 _EARLY = 0.01
+#: We may have been off the CPU for so many seconds between a look at the clock and one at the timer.
+_PAUSED = 1.0
 
 
 class Alarm:
@@ -45,7 +47,7 @@ class Alarm:
         left, every = signal.setitimer(signal.ITIMER_REAL, 0)
         if wanted == math.inf:
             return left == every == 0
-        return every == 0 and left > 0 and abs(time.monotonic() + left - wanted) < _EARLY
+        return every == 0 and left > 0 and abs(time.monotonic() + left - wanted) < _PAUSED
 
     def is_due(self) -> bool:
         """Return, when the timer has fired, whether the time of what runs is over; else set it again."""
