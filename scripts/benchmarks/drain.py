@@ -101,7 +101,7 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", type=int, default=20_000, help="messages per drain")
-    parser.add_argument("-r", type=int, default=5, help="rounds")
+    parser.add_argument("-r", type=int, default=3, help="rounds")
     parser.add_argument("--appendonly", action="store_true", help="Redis writes what it does to its disk")
     parser.add_argument("--backlog", type=int, metavar="N", help="drain so many, once")
     parser.add_argument("--slow", action="store_true", help="one slow message among quick ones")
