@@ -2,9 +2,9 @@
 
 Directory and process are looked at after each run. The rest (signals and their mask, the timer, what wakes
 us, the descriptors that must be ours, what the master says) costs 40 µs of system calls: it is put right
-before the driver is called, after a run that did not simply return, and as soon as a millisecond has gone
-into runs since the last look. A task that was never seen to leave all as it was, or once to leave anything
-else, has a look after each of its runs.
+before the driver is called, after a run that did not simply return, and as soon as 3 ms have gone into runs
+since the last look. A task that was never seen to leave all as it was, or once to leave anything else, has a
+look after each of its runs.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from procqueue.process.consumer.alarm import Alarm
 from procqueue.process.consumer.wake import Interrupts
 
 #: What trusted tasks may have left is looked at when so many seconds have gone into their runs.
-_EVERY = 0.001
+_EVERY = 0.003
 
 Hear = Callable[[int, FrameType | None], None]
 
