@@ -7,8 +7,10 @@ Next to read: verdict.py (how a run ends), policy.py (who decides it).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class State(StrEnum):
@@ -74,8 +76,7 @@ class Charge(StrEnum):
     RELEASE = "releases"  # it gave itself back
 
 
-@dataclass(frozen=True, slots=True)
-class Counters:
+class Counters(msgspec.Struct, frozen=True):
     """The five counters of a message. All zero for a message that never ended badly."""
 
     attempts: int = 0
@@ -88,7 +89,7 @@ class Counters:
         """Return the counters after one more of `charge`."""
         if charge is Charge.NONE:
             return self
-        return replace(self, **{charge.value: getattr(self, charge.value) + 1})
+        return msgspec.structs.replace(self, **{charge.value: getattr(self, charge.value) + 1})
 
     def pack(self) -> str:
         """Write them as drivers store them: five decimal numbers in the order of the fields."""
@@ -109,8 +110,7 @@ NO_COUNTERS = Counters()
 NOTICE_MARK = "!"
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(msgspec.Struct, frozen=True):
     """One message, or one notice, owned by one consumer under one ticket."""
 
     queue: str

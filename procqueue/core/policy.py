@@ -7,8 +7,9 @@ neither scheduler nor undertaker needs the application (law S7). Randomness come
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, assert_never
+
+import msgspec
 
 from procqueue.core.message import Charge, Counters
 from procqueue.core.outcome import Ending, Outcome
@@ -22,8 +23,7 @@ UNKNOWN_TASK_DELAYS = (1, 2, 4, 8, 16, 30)
 MAX_SUSPECTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True):
     """What the task, its queue and the defaults together say about bad endings."""
 
     max_attempts: int  # 0: forever

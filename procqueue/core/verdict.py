@@ -6,8 +6,9 @@ decides nothing. The packed form is one word so that it can be written and read 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
+
+import msgspec
 
 from procqueue.core.message import Change, Charge
 
@@ -26,10 +27,10 @@ class Kind(IntEnum):
 CHARGES = (Charge.NONE, Charge.ATTEMPT, Charge.CRASH, Charge.SUSPECT, Charge.INTERRUPT, Charge.RELEASE)
 
 _MAX_DELAY_MS = (1 << 48) - 1
+_FINAL = (Kind.FAIL, Kind.PARK)
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What becomes of a message, which counter it costs, and how long it waits (ms, RELEASE only)."""
 
     kind: Kind
@@ -54,7 +55,7 @@ class Verdict:
     @property
     def is_final(self) -> bool:
         """True where nobody will run the message again unless a person asks for it."""
-        return self.kind in (Kind.FAIL, Kind.PARK)
+        return self.kind in _FINAL
 
     def pack(self) -> int:
         """Return it as one word below 2**64: delay in the upper 48 bits, charge, kind."""
@@ -77,8 +78,7 @@ INTERRUPTED = Verdict(Kind.RETURN, Charge.INTERRUPT)
 SUSPECTED = Verdict(Kind.RETURN, Charge.SUSPECT)
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True):
     """One verdict on its way to the driver.
 
     `record`: a line of JSON for the message's history, b"" for none. `owes`: the header of the notice

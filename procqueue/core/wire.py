@@ -28,7 +28,7 @@ MAX_DIGITS: Final = 4300
 _MAX_DELAY_MS: Final = 100 * 366 * 86_400_000
 _MAX_AT_MS: Final = 253_402_300_799_999  # the end of the year 9999
 
-_ID = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+_is_id = re.compile(r"[A-Za-z0-9._:@-]{1,128}").fullmatch
 _QUEUE = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -114,8 +114,9 @@ def decode(body: bytes) -> Document:
             body.decode()  # the parser itself does not look into the texts of keys that it skips
         document = _decode(body)
         # Brackets bound the depth: only a body with many of them pays for the exact count.
-        brackets = body.count(b"[") + body.count(b"{")
-        if brackets > MAX_DEPTH and is_deeper(msgspec.json.decode(body), MAX_DEPTH):
+        if body.count(b"[") + body.count(b"{") > MAX_DEPTH and is_deeper(
+            msgspec.json.decode(body), MAX_DEPTH
+        ):
             raise RecursionError
     except UnicodeDecodeError as error:
         raise Unreadable(f"the body is not UTF-8: {error.reason} at byte {error.start}") from None
@@ -130,7 +131,7 @@ def decode(body: bytes) -> Document:
 
 def is_id(text: str) -> bool:
     """Return whether `text` can be the id of a message."""
-    return _ID.fullmatch(text) is not None
+    return _is_id(text) is not None
 
 
 def is_queue_name(text: str) -> bool:
@@ -160,13 +161,15 @@ def _wrong(document: Document) -> str:
         return f'there is no version {document.v}: write "v":{VERSION}, or leave it out'
     if not document.task:
         return "`task` is empty: it has to be the name of a task"
-    if document.id is not None and not is_id(document.id):
+    if document.id is not None and not _is_id(document.id):
         return f"`id` is {document.id[:140]!r}, not 1 to 128 of the characters A-Z a-z 0-9 . _ : @ -"
     if not 0 <= document.delay_ms <= _MAX_DELAY_MS:
         return "`delay` is not between 0 and 100 years (in milliseconds)"
     if document.at_ms is not None and not 0 <= document.at_ms <= _MAX_AT_MS:
         return "`at` is not a moment between 1970 and 9999 (in milliseconds since 1970 UTC)"
-    return _wrong_traits(document)
+    if document.expires_ms or document.priority or document.unique is not None:
+        return _wrong_traits(document)
+    return ""
 
 
 def _wrong_traits(document: Document) -> str:

@@ -31,6 +31,11 @@ class Log:
         """Write there from now on."""
         self._fd = fd
 
+    @property
+    def is_debugging(self) -> bool:
+        """True if what only the curious want to know is written: ask before each message."""
+        return self._least <= LEVELS["debug"]
+
     def debug(self, event: str, **facts: Any) -> None:
         """Write what only the curious want to know."""
         self._write("debug", event, facts)

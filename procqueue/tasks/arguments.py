@@ -81,13 +81,22 @@ class Arguments:
                     self._named[name] = known
             if parameter.default is inspect.Parameter.empty:
                 required.append(name)
+        self._kinds = [known for _, known in self._positional]
         names = [name for name, _ in self._positional]
         self._names = [frozenset(names[:count]) for count in range(len(names) + 1)]
         self._required = frozenset(required)
+        #: So many that are positional need no others.
+        self._enough = {count for count, given in enumerate(self._names) if self._required <= given}
 
     def bind(self, document: wire.Document) -> tuple[list[Any], dict[str, Any]]:
         """Return the arguments converted to their annotations. Raises BadArguments naming the argument."""
         args, kwargs, strict = document.args, document.kwargs, not document.lax
+        if not kwargs and len(args) in self._enough:
+            for value, known in zip(args, self._kinds, strict=False):
+                if known is not None and type(value) is not known.exact:
+                    break
+            else:
+                return args, kwargs  # most have nothing to convert
         self._fit(args, kwargs)
         bound, named = [], {}
         at: int | str = 0

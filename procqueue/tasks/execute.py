@@ -13,6 +13,8 @@ from pathlib import Path
 from types import CoroutineType, TracebackType
 from typing import Any
 
+import msgspec
+
 from procqueue.core import wire
 from procqueue.core.errors import BadArguments, Fail, Retry, SoftTimeout
 from procqueue.core.message import Reservation
@@ -30,8 +32,7 @@ from procqueue.tasks.runnable import Runnable
 FindTask = Callable[[str], Runnable | None]
 
 
-@dataclass(slots=True)
-class Prepared:
+class Prepared(msgspec.Struct):
     """A message that can be run: its task, its converted arguments, the policy in force."""
 
     reservation: Reservation

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from procqueue.core.errors import Gone, Unknown
 from procqueue.core.message import NO_COUNTERS, Charge, Counters, Owned, State

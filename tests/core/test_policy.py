@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from procqueue.core.message import TRANSITIONS, Charge, Counters, State
 from procqueue.core.outcome import DONE, Ending, Outcome

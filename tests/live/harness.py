@@ -22,6 +22,7 @@ from typing import Any
 
 from procqueue.config import load
 from procqueue.core.message import Counts, State, Stored
+from procqueue.core.settings.model import DriverSettings
 from procqueue.drivers.contract import Driver
 from procqueue.drivers.opening import open_driver
 from procqueue.process.ask import NoMaster, ask
@@ -151,9 +152,13 @@ class Project:
     def driver(self) -> Driver:
         """A connection of the test's own."""
         if self._driver is None:
-            os.environ.pop("PROCQUEUE_CONFIG", None)
-            self._driver = open_driver(load(str(self.config), dict(os.environ)).driver)
+            self._driver = open_driver(self.driver_settings())
         return self._driver
+
+    def driver_settings(self) -> DriverSettings:
+        """Return what the configuration says of the store."""
+        os.environ.pop("PROCQUEUE_CONFIG", None)
+        return load(str(self.config), dict(os.environ)).driver
 
     def push(self, task: str, *args: Any, queue: str = "q", id: str | None = None, **options: Any) -> str:
         """Push a message of `app.<task>`; return its id."""

@@ -22,7 +22,7 @@ from procqueue.core.message import NOTICE_MARK, Counts, Owned, State, Stored
 from procqueue.core.outcome import Ending
 from procqueue.core.record import Record
 from procqueue.core.traits import PLAIN
-from procqueue.core.verdict import CHARGES, Kind, Settlement
+from procqueue.core.verdict import ACK, CHARGES, Settlement
 from procqueue.drivers.contract import (
     MAX_BYTES,
     MAX_ENTRIES,
@@ -118,7 +118,7 @@ class RedisDriver(Upkeep):
         acks: list[str | bytes | int] = []
         others: list[str | bytes | int] = []
         for one in settlements:
-            if one.verdict.kind is Kind.ACK and not one.owes:
+            if one.verdict == ACK and not one.owes:
                 acks += (one.id, one.ticket)
             else:
                 others += _settled_form(one)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count, repeat
 from typing import Any
 
 from procqueue.core.errors import Gap, UnknownSession
@@ -37,18 +38,14 @@ def stored_as(one: int | bytes) -> Answer:
 def turn(queue: str, answer: list[Any]) -> Turn:
     """Read the answer of turn.lua."""
     now_ms, owned_now, first, refused, ids, values, packed = answer
-    taken = tuple(
+    counters = map(_counters, packed) if packed else repeat(NO_COUNTERS, len(ids))
+    taken = [
         Reservation(
-            queue,
-            str(id, "utf-8"),
-            first + place,
-            value[_SEQUENCE:],
-            _counters(packed[place]) if packed else NO_COUNTERS,
-            _pushed_ms(value),
+            queue, id.decode(), ticket, value[_SEQUENCE:], counted, int(value[:_SEQUENCE], 16) // 1000
         )
-        for place, (id, value) in enumerate(zip(ids, values, strict=True))
-    )
-    return Turn(tuple(map(int, refused)), taken, owned_now, now_ms)
+        for ticket, id, value, counted in zip(count(first), ids, values, counters, strict=False)
+    ]
+    return Turn(tuple(map(int, refused)), tuple(taken), owned_now, now_ms)
 
 
 def consumers(answer: list[bytes], host: str) -> list[str]:

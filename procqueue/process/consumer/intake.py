@@ -13,6 +13,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
+
 from procqueue.core.errors import DriverUnavailable, Gone, Unknown
 from procqueue.core.message import Reservation
 from procqueue.core.repairs import Repair
@@ -31,8 +33,7 @@ FAIR_SECONDS = 0.005
 _POKE_EVERY = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """A reservation and its place on the board."""
 
     reservation: Reservation
@@ -107,20 +108,26 @@ class Intake:
         `room`: how many may be taken in. Raises DriverUnavailable, Gone, Unknown.
         """
         while True:
-            while self._held:
-                if self._interrupts.paused:
-                    self.give_back(self._interrupts.paused)
-                    if not self._held:
-                        break
-                held = self._held.popleft()
-                self._expect(held)
-                if self._board.claim(held.queue, held.slot, held.reservation.ticket):
-                    self._poke()
-                    return held
-                self._doubts[held.reservation.queue].passed.add(held.reservation.ticket)
+            if held := self.begin():
+                return held
             self._rest()
             if room < 1 or not self._refill(room):
                 return None
+
+    def begin(self) -> Held | None:
+        """Return the next of those that are held, without the driver; None if there is none."""
+        while self._held:
+            if self._interrupts.paused:
+                self.give_back(self._interrupts.paused)
+                if not self._held:
+                    break
+            held = self._held.popleft()
+            self._expect(held)
+            if self._board.claim(held.queue, held.slot, held.reservation.ticket):
+                self._poke()
+                return held
+            self._doubts[held.reservation.queue].passed.add(held.reservation.ticket)
+        return None
 
     def settle(self) -> None:
         """Hand in all verdicts now."""
@@ -222,7 +229,7 @@ class Intake:
 
     def _poke(self) -> None:
         """Tell the scheduler that something waits behind a running message, or to be settled after it."""
-        if not (self._held or self._ledger.queues()) or (now := time.monotonic()) - self._poked < _POKE_EVERY:
+        if (now := time.monotonic()) - self._poked < _POKE_EVERY or not (self._held or self._ledger.queues()):
             return
         self._poked = now
         os.eventfd_write(self._poke_fd, 1)

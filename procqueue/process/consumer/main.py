@@ -28,7 +28,7 @@ from procqueue.process.board import Board, Doing
 from procqueue.process.code import Beginning, told_of_code
 from procqueue.process.consumer import ends
 from procqueue.process.consumer.burst import Burst, Stint
-from procqueue.process.consumer.intake import Intake
+from procqueue.process.consumer.intake import Held, Intake
 from procqueue.process.consumer.lastresort import LastResort
 from procqueue.process.consumer.limits import Limits
 from procqueue.process.consumer.run import InlineExecutor
@@ -148,7 +148,7 @@ class Consumer:
         shares = Shares(self._queue.serves, self._queue.weights)
         self._intake = Intake(
             driver, self._standing, self._queue.serves, shares, board, self._ledger, self._executor.expect,
-            self._last_resort.rest, self._interrupts, self._poke, self._log,
+            self._executor.rest, self._interrupts, self._poke, self._log,
         )  # fmt: skip
         try:
             if self._patiently(self._register) is not None:
@@ -180,10 +180,7 @@ class Consumer:
     def _work(self, driver: Driver, board: Board) -> None:
         """Take the next message, run it, settle it; wait where there is none; until told to leave."""
         while not self._interrupts.stopping:
-            room = 0 if self._full else self._limits.room()
-            if self._stint is not None:
-                room = self._stint.room(room)
-            held = self._patiently(lambda: self._intake.next(room))  # noqa: B023 - called at once
+            held = self._intake.begin() or self._patiently(self._take)
             if held is None:
                 if self._is_done(driver):
                     return
@@ -197,6 +194,10 @@ class Consumer:
             self._count(board)
             if self._stint is not None and not self._stint.note(held.reservation, settlement):
                 self._lifeline.say("bad_run")
+
+    def _take(self) -> Held | None:
+        room = 0 if self._full else self._limits.room()
+        return self._intake.next(room if self._stint is None else self._stint.room(room))
 
     def _is_done(self, driver: Driver) -> bool:
         """True if this is a burst and nothing is left to do; the master is told, so that nobody follows."""
@@ -252,6 +253,7 @@ class Consumer:
             self._ask_successor(nearly, full=False)
 
     def _ask_successor(self, reason: Reason, *, full: bool) -> None:
+        self._executor.rest()  # the lifeline's descriptor must be ours
         if self._spent is None:
             self._spent = reason
             self._lifeline.say("spent", reason=reason)

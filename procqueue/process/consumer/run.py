@@ -8,9 +8,7 @@ is left to do it, by the kernel (lastresort.py).
 
 from __future__ import annotations
 
-import os
 import random
-import signal
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -22,8 +20,10 @@ from procqueue.core.record import Record, dropped_for, is_event, read_event
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.verdict import ACK, Kind, Settlement, Verdict
 from procqueue.process.board import Board
+from procqueue.process.consumer.alarm import Alarm
 from procqueue.process.consumer.intake import Held
 from procqueue.process.consumer.lastresort import LastResort
+from procqueue.process.consumer.tidy import Tidy
 from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.log import Log
 from procqueue.tasks import registry
@@ -42,6 +42,9 @@ from procqueue.tasks.telling import (
     tell_failure,
     tell_of_notice,
 )
+
+#: The deadline that was written with the claim holds if no more seconds went into reading the message.
+_AT_ONCE = 0.001
 
 #: What was cancelled before its handler began.
 _NOT_BEGUN = Ended(Outcome(Ending.CANCELLED, error="cancelled before it began"))
@@ -69,19 +72,24 @@ class InlineExecutor:
         self._interrupts = interrupts
         self._last_resort = last_resort
         self._log = log
-        self._pid = os.getpid()
-        self._home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._lifeline = os.fstat(interrupts.lifeline.fileno()).st_ino
-        self._verdicts: dict[Policy, tuple[int, int, int]] = {}
-        self._maimed = False
+        self._policies = {name: queue_policy(queue) for name, queue in settings.queues.items()}
+        self._verdicts: dict[int, tuple[Policy, tuple[int, int, int]]] = {}
         self._began = 0.0  # what runs
         self.timed_out = False
         self._running: Held | None = None  # whose handler runs
-        interrupts.catch(self._on_alarm, self._on_cancel)
+        self._alarm = Alarm()
+        self._tidy = Tidy(interrupts, self._alarm, self._on_alarm, self._on_cancel)
 
     def expect(self, held: Held) -> None:
         """Write what becomes of a message that ends this process, as far as its queue's settings say."""
-        self._expect(held, queue_policy(self._queue(held)))
+        self._expect(held, self._policies[held.reservation.queue])
+
+    def rest(self) -> None:
+        """Be ready for a call of the driver: no timer runs, and nothing of what user code did is left."""
+        self._last_resort.rest()
+        self._tidy.look()
+        if self._tidy.maimed:
+            raise Maimed("the handler closed the descriptors of its consumer")
 
     def run(self, held: Held) -> Settlement:
         """Run one claimed reservation to its settlement."""
@@ -90,23 +98,22 @@ class InlineExecutor:
         self._began = time.monotonic()
         prepared = prepare(held.reservation, registry.find, self._queue(held))
         if isinstance(prepared, Outcome):
-            return self._settle(held, Ended(prepared), None, queue_policy(self._queue(held)))
+            return self._settle(held, Ended(prepared), None, self._policies[held.reservation.queue])
         policy = prepared.policy
-        self._expect(held, policy)
+        if policy != self._policies[held.reservation.queue] or time.monotonic() - self._began > _AT_ONCE:
+            self._expect(held, policy)  # else `expect` has just written the same
         self._board.describe(
             held.queue, held.slot, int(self._began * 1000), held.reservation.id, prepared.task.name
         )
-        message = prepared.message(
-            lambda: self._interrupts.stopping, lambda seconds: self._arm(held, policy, seconds)
-        )
+        message = prepared.message(self._is_stopping, lambda seconds: self._arm(held, policy, seconds))
         if is_heard("before_handle"):
             self._tell_listeners(held, policy, lambda: tell_before(prepared, self._consumer))
             self._arm(held, policy, policy.handle_timeout)
         else:
-            self._arm_alarm(policy.handle_timeout)
+            self._alarm.set(policy.handle_timeout)
         self._running = held
         ended = _NOT_BEGUN if self._is_cancelled(held) else run(prepared, message)
-        self._disarm()
+        self._tidy.after(prepared.task.name, self._began)
         self._running = None
         return self._settle(held, ended, prepared, policy)
 
@@ -115,9 +122,10 @@ class InlineExecutor:
     def _expect(self, held: Held, policy: Policy) -> None:
         counters = held.reservation.counters
         if counters == NO_COUNTERS:
-            words = self._verdicts.get(policy)
-            if words is None:
-                words = self._verdicts[policy] = _words(policy, NO_COUNTERS)
+            _, words = self._verdicts.get(id(policy), (policy, ()))
+            if not words:
+                words = _words(policy, NO_COUNTERS)
+                self._verdicts[id(policy)] = policy, words  # who is kept here keeps its id() for itself
         else:
             words = _words(policy, counters)
         self._board.prepare(held.queue, held.slot, self._deadline(policy, policy.handle_timeout), *words)
@@ -133,14 +141,17 @@ class InlineExecutor:
         verdict = judge(outcome, reservation.counters, policy, random.random())
         record = b""
         if verdict == ACK:
-            self._log.debug("done", queue=reservation.queue, id=reservation.id)
+            if self._log.is_debugging:
+                self._log.debug("done", queue=reservation.queue, id=reservation.id)
         else:
+            self._tidy.look()  # who did not come to his end is the most likely to have left something
             record = self._record(held, outcome)
             self._tell(held, outcome, verdict, prepared)
-        if verdict.is_final and outcome.ending is not Ending.CANCELLED:
+        final = verdict.is_final
+        if final and outcome.ending is not Ending.CANCELLED:
             self._run_hook(held, ended, verdict, prepared, policy)
         self._end(held, verdict)
-        if prepared is not None and not verdict.is_final and is_run_heard():
+        if prepared is not None and not final and is_run_heard():
             took = time.monotonic() - self._began
             self._tell_listeners(
                 held, policy, lambda: tell_after(prepared, ended, verdict, self._consumer, took)
@@ -149,7 +160,7 @@ class InlineExecutor:
 
     def _end(self, held: Held, verdict: Verdict) -> None:
         self._board.end(held.queue, held.slot, held.reservation.ticket, verdict.pack())
-        if self._maimed:
+        if self._tidy.maimed:
             raise Maimed("the handler closed the descriptors of its consumer")
 
     def _run_hook(
@@ -176,7 +187,7 @@ class InlineExecutor:
     def _pay_notice(self, held: Held) -> Settlement:
         """Run the hook that a message's death elsewhere left behind."""
         one = held.reservation
-        policy = queue_policy(self._queue(held))
+        policy = self._policies[one.queue]
         verdict = ACK
         if is_event(one.id):
             self._hear_event(held, policy)
@@ -215,12 +226,12 @@ class InlineExecutor:
         self._tell_listeners(held, policy, lambda: tell_of_notice(event))
 
     def _call_hook_under_alarm(self, task: Runnable, failure: Failure, ticket: int, policy: Policy) -> bool:
-        self._arm_alarm(policy.handle_timeout)
+        self._alarm.set(policy.handle_timeout)
         return self._call_hook(task, failure, ticket)
 
     def _call_hook(self, task: Runnable, failure: Failure, ticket: int) -> bool:
         error = run_hook(task, failure, ticket)
-        self._disarm()
+        self._tidy.after("", self._began)
         if error is not None:
             self._log.error("on_failed_raised", task=task.name, id=failure.message.id, error=repr(error))
         return error is None
@@ -229,36 +240,18 @@ class InlineExecutor:
         """Let listeners hear, with a handle_timeout of their own."""
         self._arm(held, policy, policy.handle_timeout)
         tell()
-        self._disarm()
+        self._tidy.after("", self._began)
 
     # timers
 
     def _arm(self, held: Held, policy: Policy, seconds: float) -> None:
         """Give the run `seconds` from now: the deadline first, so that it can only be late."""
         self._board.set_deadline(held.queue, held.slot, self._deadline(policy, seconds))
-        self._arm_alarm(seconds)
-
-    def _arm_alarm(self, seconds: float) -> None:
-        if seconds:
-            signal.setitimer(signal.ITIMER_REAL, seconds)
-
-    def _disarm(self) -> None:
-        """Come back from user code: no alarm, our own process, signals, directory and descriptors."""
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        if os.getpid() != self._pid:
-            os._exit(0)  # the handler forked, and its child has come back here: it owns nothing
-        try:
-            self._interrupts.catch(self._on_alarm, self._on_cancel)
-            os.fchdir(self._home)
-            self._maimed = os.fstat(self._interrupts.lifeline.fileno()).st_ino != self._lifeline
-        except (OSError, ValueError):  # closed; or the number is now that of something else
-            self._maimed = True
-        if not self._maimed:
-            self._interrupts.hear()
-        for fd in (0, 1, 2):
-            _keep_open(fd)
+        self._alarm.set(seconds)
 
     def _on_alarm(self, _signum: int, frame: FrameType | None) -> None:
+        if not self._alarm.is_due():
+            return
         try:
             deliver_timeout(frame)
         except BaseException:
@@ -273,6 +266,9 @@ class InlineExecutor:
         except BaseException:
             self.timed_out = True
             raise
+
+    def _is_stopping(self) -> bool:
+        return self._interrupts.stopping
 
     def _is_cancelled(self, held: Held) -> bool:
         return self._board.is_cancelled(held.queue, held.slot, held.reservation.ticket)
@@ -301,17 +297,6 @@ class InlineExecutor:
             again_in=verdict.delay_ms / 1000 if verdict.kind is Kind.RELEASE else None,
             error=outcome.error or None,
         )  # fmt: skip
-
-
-def _keep_open(fd: int) -> None:
-    """Put /dev/null where user code closed a standard stream: the next socket would take its number."""
-    try:
-        os.fstat(fd)
-    except OSError:
-        null = os.open(os.devnull, os.O_RDWR)
-        if null != fd:
-            os.dup2(null, fd)
-            os.close(null)
 
 
 def _words(policy: Policy, counters: Counters) -> tuple[int, int, int]:

@@ -34,14 +34,22 @@ class Interrupts:
         self,
         on_alarm: Callable[[int, FrameType | None], None],
         on_cancel: Callable[[int, FrameType | None], None],
-    ) -> None:
-        """Let signals in, and let them end a wait; after each message again: user code changes all of it."""
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, self._stop)
-        signal.signal(signal.SIGALRM, on_alarm)
-        signal.signal(signal.SIGURG, on_cancel)  # ignored by default: it may come early, or to a child
-        signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    ) -> bool:
+        """Let signals in, and let them end a wait; after user code again, which changes all of it.
+
+        False if it was otherwise.
+        """
+        stop = self._stop
+        # SIGURG is ignored by default: it may come early, or to a child.
+        wanted = (
+            (signal.SIGTERM, stop),
+            (signal.SIGINT, stop),
+            (signal.SIGALRM, on_alarm),
+            (signal.SIGURG, on_cancel),
+        )
+        before = [signal.signal(number, hear) == hear for number, hear in wanted]
+        woken = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False) == self._write
+        return all(before) and woken and not signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
     def ignore_others(self) -> None:
         """Ignore what a terminal or an operator may send to everyone."""

@@ -131,8 +131,11 @@ end
 -- What goes is gone, but for ids that are to be remembered: from now on until their time is over (D10).
 local function drop(ids)
   call('HDEL', BODIES, unpack(ids))
-  call('HDEL', META, unpack(ids))
-  call('HDEL', HISTORY, unpack(ids))
+  for _, key in ipairs({ META, HISTORY }) do
+    if call('HLEN', key) > 0 then -- most have neither, and a hundred ids cost more than a look
+      call('HDEL', key, unpack(ids))
+    end
+  end
   if traited > 0 then
     for _, id in ipairs(ids) do
       unlock_of(id)

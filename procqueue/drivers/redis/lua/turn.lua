@@ -36,9 +36,10 @@ local done = own(6, 5 + 2 * acks, 2)
 local others = own(6 + 2 * acks, #ARGV, 7)
 if #accepted > 0 then
   call('HDEL', OWNED, unpack(accepted)) -- frees first
+  local notices = noticed > 0
   for i, place in ipairs(done) do
     done[i] = ARGV[place]
-    noticed = noticed - (is_notice(done[i]) and 1 or 0)
+    noticed = noticed - (notices and is_notice(done[i]) and 1 or 0)
   end
   if #done > 0 then
     drop(done)
@@ -89,12 +90,14 @@ local function is_late(id, value)
   return false
 end
 
--- In bites of 16, so that large bodies beyond `room` are hardly ever read; an id without a body is skipped.
+-- First a bite of 16, then all if they would fit were they as large: so large bodies beyond `room` are hardly ever
+-- read. An id without a body is skipped.
 local function reserve(look, remove)
+  local bite, before, space = 16, #taken, room
   for _ = 1, 7 do
     local ids, members = {}, {}
     if #taken < take then
-      ids, members = look(math.min(take - #taken, 16))
+      ids, members = look(math.min(take - #taken, bite))
     end
     if #ids == 0 then
       return
@@ -115,6 +118,7 @@ local function reserve(look, remove)
       end
     end
     remove(members, #ids)
+    bite = math.max(bite, math.floor((#taken - before) * room / math.max(1, space - room)))
   end
 end
 
