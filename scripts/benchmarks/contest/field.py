@@ -1,0 +1,125 @@
+"""Who takes part: the contestants' constants, read without importing them, and the environments they run in."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import tomllib
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parent.parent.parent.parent
+HERE = ROOT / "scripts/benchmarks/contestants"
+CACHE = ROOT / "run/bench"
+
+#: Where procqueue runs: the environment that runs this.
+OURS = "procqueue"
+
+
+class Absent(Exception):
+    """A contestant cannot be measured; the text says why, in a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contestant:
+    """The constants of one file.
+
+    `command` starts `{consumers}` of them, or one, if it does not ask for a number; `concurrent` does so with
+    `{concurrency}` messages at once in each, and is empty where there is no such thing.
+    """
+
+    name: str
+    module: str
+    environment: str
+    settings: str
+    survives: str
+    command: str
+    concurrent: str
+    all_in_one: bool
+
+    @property
+    def bin(self) -> Path:
+        """Where its Python and its commands are."""
+        return Path(sys.executable).parent if self.environment == OURS else CACHE / self.environment / "bin"
+
+    def commands(self, consumers: int, concurrency: int, folder: Path, url: str) -> list[list[str]]:
+        """Return what must be started, each a list of arguments. Raises Absent if there is no such mode."""
+        template = self.concurrent if concurrency else self.command
+        if not template:
+            raise Absent("one message at a time")
+        words = template.format(
+            consumers=consumers, concurrency=concurrency, folder=folder, url=url, here=HERE
+        ).split()
+        return [[str(self.bin / words[0]), *words[1:]]] * (1 if self.all_in_one else consumers)
+
+
+def contestants() -> list[Contestant]:
+    """Return all of them, procqueue first, then by name."""
+    found = [_read(path) for path in sorted(HERE.glob("*_app.py"))]
+    return sorted(found, key=lambda one: one.name != OURS)
+
+
+def _read(path: Path) -> Contestant:
+    constants: dict[str, Any] = {}
+    for node in ast.parse(path.read_text()).body:
+        match node:
+            case ast.Assign([ast.Name(name)], ast.Name(other)) if name in FIELDS:
+                constants[name] = constants[other]
+            case ast.Assign([ast.Name(name)], value) if name in FIELDS:
+                constants[name] = ast.literal_eval(value)
+    return Contestant(module=path.stem, **{FIELDS[name]: value for name, value in constants.items()})
+
+
+FIELDS = {
+    name.upper(): name
+    for name in ("name", "environment", "settings", "survives", "command", "concurrent", "all_in_one")
+}
+
+
+def prepare(environments: set[str]) -> dict[str, str]:
+    """Make the environments that are not there yet; return what went wrong, by name."""
+    pins = _pins()
+    wrong = {}
+    for name in sorted(environments - {OURS}):
+        try:
+            _install(CACHE / name, pins[name])
+        except subprocess.CalledProcessError as error:
+            wrong[name] = f"its environment cannot be made: {(error.stderr.strip() or str(error)).splitlines()[-1]}"
+    return wrong
+
+
+def _install(folder: Path, pins: list[str]) -> None:
+    wanted = "\n".join([sys.version, *pins])
+    stamp = folder / "installed"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    print(f"making {folder.relative_to(ROOT)} (once)", file=sys.stderr)
+    for command in (
+        [sys.executable, "-m", "venv", "--clear", str(folder)],
+        [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins],
+    ):
+        subprocess.run(command, check=True, capture_output=True, text=True, env=environment())
+    stamp.write_text(wanted)
+
+
+def environment() -> dict[str, str]:
+    """Return our environment as a contestant gets it: without what would keep Python from caching bytecode."""
+    return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
+def version(one: Contestant) -> str:
+    """Return its version and that of its Redis client."""
+    if one.environment == OURS:
+        return f"{metadata.version(OURS)}, redis {metadata.version('redis')}"
+    pins = dict(pin.split("==") for pin in _pins()[one.environment])
+    client = "coredis" if one.name == "streaq" else "redis"
+    extra = f", taskiq-redis {pins['taskiq-redis']}" if one.name == "taskiq" else ""
+    return f"{pins[one.name]}{extra}, {client} {pins[client]}"
+
+
+def _pins() -> dict[str, list[str]]:
+    return tomllib.loads((HERE / "versions.toml").read_text())
