@@ -1,4 +1,4 @@
-"""Who takes part: the contestants' constants, read without importing them, and the environments they run in."""
+"""Who takes part: the contestants' constants, read without importing them, and their environments."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Absent(Exception):
 class Contestant:
     """The constants of one file.
 
-    `command` starts `{consumers}` of them, or one, if it does not ask for a number; `concurrent` does so with
+    `command` starts one consumer, or all `{consumers}` if `all_in_one`; `concurrent` does so with
     `{concurrency}` messages at once in each, and is empty where there is no such thing.
     """
 
@@ -47,14 +47,14 @@ class Contestant:
         return Path(sys.executable).parent if self.environment == OURS else CACHE / self.environment / "bin"
 
     def commands(self, consumers: int, concurrency: int, folder: Path, url: str) -> list[list[str]]:
-        """Return what must be started, each a list of arguments. Raises Absent if there is no such mode."""
+        """Return what must be started, as lists of words. Raises Absent if there is no such mode."""
         template = self.concurrent if concurrency else self.command
         if not template:
             raise Absent("one message at a time")
         words = template.format(
             consumers=consumers, concurrency=concurrency, folder=folder, url=url, here=HERE
         ).split()
-        return [[str(self.bin / words[0]), *words[1:]]] * (1 if self.all_in_one else consumers)
+        return [words] * (1 if self.all_in_one else consumers)
 
 
 def contestants() -> list[Contestant]:
@@ -88,7 +88,9 @@ def prepare(environments: set[str]) -> dict[str, str]:
         try:
             _install(CACHE / name, pins[name])
         except subprocess.CalledProcessError as error:
-            wrong[name] = f"its environment cannot be made: {(error.stderr.strip() or str(error)).splitlines()[-1]}"
+            wrong[name] = (
+                f"its environment cannot be made: {(error.stderr.strip() or str(error)).splitlines()[-1]}"
+            )
     return wrong
 
 
@@ -107,7 +109,7 @@ def _install(folder: Path, pins: list[str]) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return our environment as a contestant gets it: without what would keep Python from caching bytecode."""
+    """Return our environment without what would keep a contestant's Python from caching bytecode."""
     return {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
 
 

@@ -8,7 +8,7 @@ import os
 import platform
 import statistics
 import subprocess
-import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -71,22 +71,16 @@ def shape(yardsticks: list[float]) -> list[str]:
     memory = psutil.virtual_memory().total / 2**30
     says = subprocess.run([server_binary("redis"), "--version"], capture_output=True, text=True, check=True)
     server = " ".join(word for word in says.stdout.split()[:3] if word != "server")
-    build = "with" if "lto" in sys_flags() or "profile" in sys_flags() else "without"
-    slow, fast = min(yardsticks), max(yardsticks)
+    options = str(sysconfig.get_config_var("CONFIG_ARGS"))
+    build = "with" if "--enable-optimizations" in options or "-lto" in options else "without"
+    slow, middle, fast = min(yardsticks), statistics.median(yardsticks), max(yardsticks)
+    unquiet = "; **the machine was not quiet**" if fast > slow * 1.3 else ""
     return [
         f"{len(cores)} cores of {_processor()}, {memory:.0f} GiB, Linux {platform.release()}",
         f"CPython {platform.python_version()} for all, built {build} PGO or LTO; {server} on loopback TCP",
-        f"yardstick (a bare loop of redis-py, one round trip a message): median {statistics.median(yardsticks):,.0f}/s,"
-        f" {slow:,.0f} to {fast:,.0f} over the run"
-        + ("; **the machine was not quiet**" if fast > slow * 1.3 else ""),
+        f"yardstick (a bare loop of redis-py, one round trip a message): median {middle:,.0f}/s, "
+        f"{slow:,.0f} to {fast:,.0f} over the run{unquiet}",
     ]
-
-
-def sys_flags() -> str:
-    """Return the flags that this Python was configured with."""
-    import sysconfig
-
-    return str(sysconfig.get_config_var("CONFIG_ARGS") or "") + str(sys.flags.optimize)
 
 
 def _processor() -> str:

@@ -23,6 +23,7 @@ Figures = dict[str, float]
 #: How long a contestant may take to handle its first message.
 START_SECONDS = 20.0
 DRAIN_SECONDS = 60.0
+ANSWER_SECONDS = 15.0
 
 FIRST_GUESS = 400
 ONE_BY_ONE = 1500
@@ -60,7 +61,7 @@ def rough(one: Contestant, scale: Scale) -> Figures:
 
 
 def drain(one: Contestant, scale: Scale, **stand: bool) -> Figures:
-    """A backlog, then one consumer: pushes/s, bytes each at Redis, messages/s and CPU from 10 % to 90 % handled."""
+    """A backlog, then one consumer: pushes/s, bytes each at Redis; rate and CPU from 10 % to 90 % handled."""
     with Stand(one, **stand) as it:
         count = scale.messages(one)
         single = min(count, ONE_BY_ONE) if it.has_many else count
@@ -68,8 +69,8 @@ def drain(one: Contestant, scale: Scale, **stand: bool) -> Figures:
         spent = it.push("n", single)
         figures: Figures = {"push_one": single / spent["seconds"], "push_cpu": spent["cpu"] / single * 1e6}
         if it.has_many:
-            # Its rate is worth nothing with only a few, so there are a thousand at least.
-            many = max(count - single, 1000)
+            # Its rate is worth nothing with only a few, so there are some hundred at least.
+            many = max(count - single, 300)
             figures["push_many"] = many / it.push("n", many, many=True)["seconds"]
             count = single + many
         figures["bytes"] = (it.used_memory() - before) / count
@@ -116,7 +117,7 @@ def _window(it: Stand, count: int) -> Figures:
 
 
 def _look(it: Stand, count: int, seconds: float) -> tuple[float, float, float, float]:
-    it.wait_until(lambda: it.handled() >= count, seconds, f"{count:,} messages")
+    it.wait_handled(count, seconds)
     return time.monotonic(), it.handled(), cpu(it.tree()), cpu([psutil.Process(it.server.pid)])
 
 
@@ -125,14 +126,14 @@ def latency(one: Contestant, scale: Scale) -> Figures:
     with Stand(one) as it:
         it.start()
         it.push("s", 1)
-        it.wait_until(lambda: len(it.stamps()) >= 1, START_SECONDS, "its first message")
+        it.wait_stamps(1, START_SECONDS)
         it.push("s", scale.idle_samples, rate=40)
-        it.wait_until(lambda: len(it.stamps()) >= 1 + scale.idle_samples, 10, "the messages")
+        it.wait_stamps(1 + scale.idle_samples, ANSWER_SECONDS)
         idle = it.stamps()[1:]
         rate = min(scale.drained[one.name], scale.pushed[one.name]) / 2
         count = int(rate * scale.seconds)
         it.push("s", count, rate=rate)
-        it.wait_until(lambda: len(it.stamps()) >= 1 + len(idle) + count, 15, "the messages at half load")
+        it.wait_stamps(1 + len(idle) + count, ANSWER_SECONDS)
         busy = it.stamps()[1 + len(idle) :]
     return _waits("idle", idle) | _waits("busy", busy) | {"busy_rate": rate}
 
@@ -143,17 +144,17 @@ def _waits(name: str, stamps: list[tuple[int, int, int]]) -> Figures:
 
 
 def memory(one: Contestant, scale: Scale) -> Figures:  # noqa: ARG001
-    """From the command to the first message handled, in s; MiB of all processes with one consumer, and with four."""
+    """From the command to the first message handled, in s; MiB with one and with four consumers."""
     figures: Figures = {}
     for consumers in (1, 4):
         with Stand(one) as it:
             it.push("n", 1)
             began = it.start(consumers)
-            first = it.wait_until(lambda it=it: it.handled() >= 1, START_SECONDS, "its first message")
+            first = it.wait_handled(1, START_SECONDS)
             if consumers == 1:
                 figures["start"] = first - began
             it.push("n", 100)
-            it.wait_until(lambda it=it: it.handled() >= 101, START_SECONDS, "its messages")
+            it.wait_handled(101, START_SECONDS)
             it.close_pusher()
             time.sleep(1)  # the others of four may still be at their imports
             figures[f"pss{consumers}"] = pss(it.tree())
@@ -161,19 +162,19 @@ def memory(one: Contestant, scale: Scale) -> Figures:  # noqa: ARG001
 
 
 def kill(one: Contestant, scale: Scale) -> Figures:
-    """kill -9 of the process that runs the only message, in s until it runs again; inf: not within the limit."""
+    """kill -9 of who runs the only message, in s until it runs again; inf: not within the limit."""
     with Stand(one) as it:
         it.start()
         it.push("n", 1)
-        it.wait_until(lambda: it.handled() >= 1, START_SECONDS, "its first message")
+        it.wait_handled(1, START_SECONDS)
         time.sleep(STANDING_SECONDS)
         it.push("l", 1)
-        it.wait_until(lambda: len(it.stamps()) >= 1, START_SECONDS, "its long message")
+        it.wait_stamps(1, START_SECONDS)
         it.close_pusher()
         killed = time.monotonic()
         os.kill(it.stamps()[0][2], signal.SIGKILL)
         try:
-            it.wait_until(lambda: len(it.stamps()) >= 2, scale.kill_seconds, "", mended=True)
+            it.wait_stamps(2, scale.kill_seconds, mended=True)
         except Absent:
             return {"back": float("inf")}
         return {"back": it.stamps()[1][1] / 1e9 - killed}

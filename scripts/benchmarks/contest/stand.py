@@ -10,6 +10,7 @@ import ctypes
 import json
 import mmap
 import os
+import select
 import shutil
 import signal
 import socket
@@ -34,6 +35,7 @@ STAMP = struct.Struct("<qqq")
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 LOOK = 0.005
 STOP_SECONDS = 3.0
+PUSH_SECONDS = 60.0
 
 prctl = ctypes.CDLL(None).prctl
 
@@ -68,7 +70,13 @@ class Stand:
         store = self.folder / "redis"
         store.mkdir()
         self.server: Server = start_server(
-            store, "--bind", "127.0.0.1", "--port", str(port), "--appendonly", "yes" if self.appendonly else "no"
+            store,
+            "--bind",
+            "127.0.0.1",
+            "--port",
+            str(port),
+            "--appendonly",
+            "yes" if self.appendonly else "no",
         )
         self.url = f"redis://127.0.0.1:{port}/0"
         self.redis = redis.Redis.from_url(self.url)
@@ -147,7 +155,7 @@ class Stand:
     # Messages
 
     def push(self, kind: str, count: int, rate: float = 0, many: bool = False) -> dict[str, float]:
-        """Have messages pushed; return {"seconds", "cpu"} that it took."""
+        """Have messages pushed, with `many` by the call for many, if there is one; return {"seconds", "cpu"}."""
         pusher = self._pusher or self._open_pusher()
         assert pusher.stdin and pusher.stdout
         with contextlib.suppress(BrokenPipeError):
@@ -187,6 +195,8 @@ class Stand:
 
     def _answer(self, pusher: subprocess.Popen[str]) -> dict[str, Any]:
         assert pusher.stdout
+        if not select.select([pusher.stdout], [], [], PUSH_SECONDS)[0]:
+            raise Absent(f"not within {PUSH_SECONDS:g} s: its pushes; {self.last_word()}")
         if not (line := pusher.stdout.readline()):
             raise Absent(f"cannot push: {self.last_word()}")
         answer: dict[str, Any] = json.loads(line)
@@ -212,8 +222,15 @@ class Stand:
             return []
         return list(STAMP.iter_unpack(data))
 
-    def wait_until(self, reached: Callable[[], bool], seconds: float, what: str, mended: bool = False) -> float:
-        """Return the moment when it is so. `mended`: start again what ends meanwhile. Raises Absent."""
+    def wait_handled(self, count: int, seconds: float) -> float:
+        """Return the moment when so many are handled. Raises Absent if that takes longer."""
+        return self._wait(lambda: self.handled() >= count, seconds, f"{count:,} messages handled", False)
+
+    def wait_stamps(self, count: int, seconds: float, mended: bool = False) -> float:
+        """The same for stamped ones that have begun. `mended`: start again what ends meanwhile."""
+        return self._wait(lambda: len(self.stamps()) >= count, seconds, f"{count:,} messages begun", mended)
+
+    def _wait(self, reached: Callable[[], bool], seconds: float, what: str, mended: bool) -> float:
         deadline = time.monotonic() + seconds
         while not reached():
             if mended:
@@ -233,7 +250,8 @@ class Stand:
     def last_word(self) -> str:
         """Return the last line that consumers or pusher wrote."""
         lines = (self.folder / "said").read_text(errors="replace").split("\n")
-        return next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "it says nothing")
+        return said.replace(f"{HERE}/", "")
 
 
 def _die_with_us() -> None:

@@ -18,7 +18,7 @@ ALL_IN_ONE = False
 uvloop.install()
 
 
-async def handle(ctx: Any, payload: str) -> None:
+async def handle(_: Any, payload: str) -> None:
     await awork(payload)
 
 

@@ -1,4 +1,4 @@
-"""celery: its solo pool, the fastest for short tasks; late acknowledgement, or a killed worker loses messages."""
+"""celery: its solo pool, the fastest for short tasks; acks_late, or a killed worker loses messages."""
 
 from celery import Celery
 from protocol import URL, play, work
@@ -7,7 +7,9 @@ NAME = "celery"
 ENVIRONMENT = "current"
 SETTINGS = "solo pool (threads for 10 at once), acks_late, prefetch 100, no results, no events"
 SURVIVES = "yes, after the visibility timeout (1 h; here 10 s) and up to 100 s"
-COMMAND = "celery -q -A celery_app worker -P solo -l ERROR --without-gossip --without-mingle --without-heartbeat"
+COMMAND = (
+    "celery -q -A celery_app worker -P solo -l ERROR --without-gossip --without-mingle --without-heartbeat"
+)
 CONCURRENT = (
     "celery -q -A celery_app worker -P threads -c {concurrency} -l ERROR"
     " --without-gossip --without-mingle --without-heartbeat"

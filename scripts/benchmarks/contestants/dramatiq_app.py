@@ -1,7 +1,5 @@
 """dramatiq: the fastest of the peers that lose nothing, once it may fetch a hundred messages ahead."""
 
-import os
-
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from protocol import URL, play, work
@@ -10,11 +8,12 @@ NAME = "dramatiq"
 ENVIRONMENT = "current"
 SETTINGS = "1 thread a process, prefetch 100, heartbeat_timeout 10 s"
 SURVIVES = "yes, after heartbeat_timeout (60 s; here 10 s) and a chance of 0.1 % with each command"
-COMMAND = "dramatiq --skip-logging -p {consumers} -t 1 dramatiq_app"
-CONCURRENT = "dramatiq --skip-logging -p {consumers} -t {concurrency} dramatiq_app"
+COMMAND = "env dramatiq_queue_prefetch=100 dramatiq --skip-logging -p {consumers} -t 1 dramatiq_app"
+CONCURRENT = (
+    "env dramatiq_queue_prefetch=100 dramatiq --skip-logging -p {consumers} -t {concurrency} dramatiq_app"
+)
 ALL_IN_ONE = True
 
-os.environ["dramatiq_queue_prefetch"] = "100"
 dramatiq.set_broker(RedisBroker(url=URL, heartbeat_timeout=10_000))
 
 

@@ -1,8 +1,8 @@
-"""What every contestant of `scripts/bench peers` has in common: the work of a message, and how it is told to push.
+"""What the contestants of `scripts/bench peers` have in common: the work of a message, and how to push.
 
 A contestant is one file that defines its task as its library's documentation would, says in constants how its
-consumers are started (the bench reads those without importing it), and in `main` how it pushes. It runs in its
-library's environment: this file uses nothing but the standard library. Messages carry 100 bytes; the first says
+consumers are started (the bench reads those without importing it), and in `main` how it pushes. It runs in
+its library's environment: this file uses only the standard library. Messages carry 100 bytes; the first says
 what is to be done: n nothing, z 10 ms of sleep, s a stamp of this moment, l an hour.
 """
 
@@ -114,8 +114,8 @@ def play(
     """Read what to push from stdin, a JSON line each, until its end; answer each with a line.
 
     `push` takes one payload, `many` a list of them; functions or coroutine functions. `open` comes before.
-    Asked are {"kind", "count", "rate", "many"}: so many messages, at `rate` a second or as fast as can be (0);
-    answered are {"seconds", "cpu"} that it took.
+    Asked are {"kind", "count", "rate", "many"}: so many messages, at `rate` a second or as fast as can be
+    (0); answered are {"seconds", "cpu"} that it took.
     """
     asyncio.run(_play(push, many, open))
 
@@ -127,7 +127,7 @@ async def _play(push: Any, many: Any, open: Any) -> None:
     while line := sys.stdin.readline():
         asked = json.loads(line)
         began, cpu = time.monotonic(), time.process_time()
-        call, what = (many, _lots(**asked)) if asked["many"] else (push, _paced(**asked))
+        call, what = (many, _lots(**asked)) if many and asked["many"] else (push, _paced(**asked))
         for one in what:
             done = call(one)
             if inspect.isawaitable(done):

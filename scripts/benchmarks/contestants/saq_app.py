@@ -18,7 +18,7 @@ uvloop.install()
 queue = Queue.from_url(URL)
 
 
-async def handle(ctx: Any, *, payload: str) -> None:
+async def handle(_: Any, *, payload: str) -> None:
     await awork(payload)
 
 

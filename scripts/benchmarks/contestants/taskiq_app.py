@@ -8,7 +8,9 @@ ENVIRONMENT = "current"
 SETTINGS = "streams, 100 at once (or as said), acknowledged when executed, idle_timeout 10 s, no results"
 SURVIVES = "after idle_timeout (10 min; here 10 s), and only if new messages keep coming"
 COMMAND = "taskiq worker taskiq_app:broker -w {consumers} --max-async-tasks 100 --log-level ERROR"
-CONCURRENT = "taskiq worker taskiq_app:broker -w {consumers} --max-async-tasks {concurrency} --log-level ERROR"
+CONCURRENT = (
+    "taskiq worker taskiq_app:broker -w {consumers} --max-async-tasks {concurrency} --log-level ERROR"
+)
 ALL_IN_ONE = True
 
 broker = RedisStreamBroker(URL, idle_timeout=10_000, unacknowledged_lock_timeout=5)
