@@ -129,7 +129,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     body = "\n".join([BEGIN, "", *charts, *lines])
     (folder / "benchmarks.md").write_text(f"{head}{body}\n{END}{rest.partition(END)[2]}")
-    print(f"\nwritten: {(folder / 'benchmarks.md').relative_to(ROOT)}")
+    print(f"\nwritten: {folder / 'benchmarks.md'}")
 
 
 def _facts(results: Results, command: str, seconds: float) -> list[str]:
@@ -148,7 +148,10 @@ def _contestants(field: list[Contestant]) -> list[str]:
 
 
 def _table(table: Table, results: Results, field: list[Contestant], scale: Scale) -> list[str]:
-    columns = [one for one in table.columns if any(results.figures(one.measure, it.name) for it in field)]
+    shown = [one.name for one in field]
+    columns = [
+        one for one in table.columns if any(results.values(one.measure, name, one.figure) for name in shown)
+    ]
     if not columns:
         return []
     lines = [f"### {table.title}", "", table.about, "In brackets: as a multiple of procqueue's.", ""]

@@ -9,8 +9,8 @@ from protocol import CONCURRENCY, URL, awork, play
 
 NAME = "arq"
 ENVIRONMENT = "arq"
-SETTINGS = "100 at once (or as said), poll_delay 1 ms, job_timeout 5 s for the kill, no results, uvloop"
-SURVIVES = "yes, after job_timeout (300 s) + 10 s"
+SETTINGS = "100 at once (or as said), poll_delay 1 ms, job_timeout 10 s, no results, uvloop"
+SURVIVES = "yes, after job_timeout (300 s; here 10 s) and 10 s more"
 COMMAND = "arq arq_app.Settings"
 CONCURRENT = COMMAND
 ALL_IN_ONE = False

@@ -7,7 +7,7 @@ from rq import Queue, Retry
 NAME = "rq"
 ENVIRONMENT = "current"
 SETTINGS = "SimpleWorker, Retry(max=1), results off"
-SURVIVES = "with Retry, by a sweep every 10 minutes"
+SURVIVES = "only with Retry: by a sweep, every 10 minutes at best"
 COMMAND = "rq worker -q --disable-job-desc-logging -w rq.SimpleWorker -u {url} q"
 CONCURRENT = ""
 ALL_IN_ONE = False

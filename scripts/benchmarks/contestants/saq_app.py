@@ -8,8 +8,8 @@ from saq import Queue
 
 NAME = "saq"
 ENVIRONMENT = "saq"
-SETTINGS = "10 at once, retries 2, heartbeat 5 s, sweep every 5 s, results off, uvloop"
-SURVIVES = "with retries ≥ 2 and a heartbeat, after that and the sweep (60 s; here 5 s)"
+SETTINGS = "10 at once, retries 2, timeout 10 s, sweep every 5 s, no results, uvloop"
+SURVIVES = "only with retries ≥ 2: after its timeout (10 s) and the next sweep (60 s; here 5 s)"
 COMMAND = "saq -q saq_app.settings"
 CONCURRENT = COMMAND
 ALL_IN_ONE = False

@@ -6,7 +6,7 @@ from taskiq_redis import RedisStreamBroker
 NAME = "taskiq"
 ENVIRONMENT = "current"
 SETTINGS = "streams, 100 at once (or as said), acknowledged when executed, idle_timeout 10 s, no results"
-SURVIVES = "after idle_timeout (10 min; here 10 s), and only if new messages keep coming"
+SURVIVES = "only if new messages keep coming: after idle_timeout (10 min; here 10 s)"
 COMMAND = "taskiq worker taskiq_app:broker -w {consumers} --max-async-tasks 100 --log-level ERROR"
 CONCURRENT = (
     "taskiq worker taskiq_app:broker -w {consumers} --max-async-tasks {concurrency} --log-level ERROR"
