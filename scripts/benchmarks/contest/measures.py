@@ -132,10 +132,10 @@ def latency(one: Contestant, scale: Scale) -> Figures:
         idle = it.stamps()[1:]
         rate = min(scale.drained[one.name], scale.pushed[one.name]) / 2
         count = int(rate * scale.seconds)
-        it.push("s", count, rate=rate)
+        spent = it.push("s", count, rate=rate)
         it.wait_stamps(1 + len(idle) + count, ANSWER_SECONDS)
         busy = it.stamps()[1 + len(idle) :]
-    return _waits("idle", idle) | _waits("busy", busy) | {"busy_rate": rate}
+    return _waits("idle", idle) | _waits("busy", busy) | {"busy_rate": count / spent["seconds"]}
 
 
 def _waits(name: str, stamps: list[tuple[int, int, int]]) -> Figures:
