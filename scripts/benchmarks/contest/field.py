@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -40,6 +41,11 @@ class Contestant:
     command: str
     concurrent: str
     all_in_one: bool
+
+    @property
+    def keeps(self) -> str:
+        """Whether a killed consumer's message comes back, in a few words."""
+        return self.survives.partition(",")[0].partition(":")[0]
 
     @property
     def bin(self) -> Path:
@@ -100,10 +106,14 @@ def _install(folder: Path, pins: list[str]) -> None:
     if stamp.exists() and stamp.read_text() == wanted:
         return
     print(f"making {folder.relative_to(ROOT)} (once)", file=sys.stderr)
-    for command in (
-        [sys.executable, "-m", "venv", "--clear", str(folder)],
-        [str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins],
-    ):
+    python = str(folder / "bin/python")
+    if shutil.which("uv"):  # as scripts/env does: there may be no ensurepip where uv made .venv
+        make = ["uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)]
+        fill = ["uv", "pip", "install", "--quiet", "--python", python, "--compile-bytecode", *pins]
+    else:
+        make = [sys.executable, "-m", "venv", "--clear", str(folder)]
+        fill = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *pins]
+    for command in (make, fill):
         subprocess.run(command, check=True, capture_output=True, text=True, env=environment())
     stamp.write_text(wanted)
 

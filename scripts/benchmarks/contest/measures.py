@@ -16,7 +16,7 @@ import psutil
 
 from contest.field import Absent, Contestant
 from contest.machine import cpu, pss
-from contest.stand import Stand
+from contest.stand import Stand, stand
 
 Figures = dict[str, float]
 
@@ -60,15 +60,15 @@ def rough(one: Contestant, scale: Scale) -> Figures:
     return figures
 
 
-def drain(one: Contestant, scale: Scale, **stand: bool) -> Figures:
+def drain(one: Contestant, scale: Scale, appendonly: bool = False) -> Figures:
     """A backlog, then one consumer: pushes/s, bytes each at Redis; rate and CPU from 10 % to 90 % handled."""
-    with Stand(one, **stand) as it:
+    with stand(one, appendonly=appendonly) as it:
         count = scale.messages(one)
-        single = min(count, ONE_BY_ONE) if it.has_many else count
+        single = min(count, ONE_BY_ONE) if it.pusher.has_many else count
         before = it.used_memory()
         spent = it.push("n", single)
         figures: Figures = {"push_one": single / spent["seconds"], "push_cpu": spent["cpu"] / single * 1e6}
-        if it.has_many:
+        if it.pusher.has_many:
             # Its rate is worth nothing with only a few, so there are some hundred at least.
             many = max(count - single, 300)
             figures["push_many"] = many / it.push("n", many, many=True)["seconds"]
@@ -77,7 +77,7 @@ def drain(one: Contestant, scale: Scale, **stand: bool) -> Figures:
         it.close_pusher()
         it.start()
         figures |= _window(it, count)
-        if not stand:
+        if not appendonly:
             scale.drained[one.name] = figures["rate"]
             scale.pushed[one.name] = figures["push_one"]
         return figures
@@ -90,7 +90,7 @@ def disk(one: Contestant, scale: Scale) -> Figures:
 
 def two(one: Contestant, scale: Scale) -> Figures:
     """Two consumers."""
-    with Stand(one) as it:
+    with stand(one) as it:
         count = scale.messages(one, 1.7)
         it.push("n", count, many=True)
         it.close_pusher()
@@ -100,7 +100,7 @@ def two(one: Contestant, scale: Scale) -> Figures:
 
 def nap(one: Contestant, scale: Scale) -> Figures:
     """One consumer, ten messages at once, each of which sleeps 10 ms: the ideal is 1,000/s."""
-    with Stand(one, concurrency=AT_ONCE) as it:
+    with stand(one, concurrency=AT_ONCE) as it:
         count = int(IDEAL * scale.seconds)
         it.push("z", count, many=True)
         it.close_pusher()
@@ -123,7 +123,7 @@ def _look(it: Stand, count: int, seconds: float) -> tuple[float, float, float, f
 
 def latency(one: Contestant, scale: Scale) -> Figures:
     """From push to the handler's first line, in ms: consumer idle; then at half of what it can take."""
-    with Stand(one) as it:
+    with stand(one) as it:
         it.start()
         it.push("s", 1)
         it.wait_stamps(1, START_SECONDS)
@@ -147,7 +147,7 @@ def memory(one: Contestant, scale: Scale) -> Figures:  # noqa: ARG001
     """From the command to the first message handled, in s; MiB with one and with four consumers."""
     figures: Figures = {}
     for consumers in (1, 4):
-        with Stand(one) as it:
+        with stand(one) as it:
             it.push("n", 1)
             began = it.start(consumers)
             first = it.wait_handled(1, START_SECONDS)
@@ -163,7 +163,7 @@ def memory(one: Contestant, scale: Scale) -> Figures:  # noqa: ARG001
 
 def kill(one: Contestant, scale: Scale) -> Figures:
     """kill -9 of who runs the only message, in s until it runs again; inf: not within the limit."""
-    with Stand(one) as it:
+    with stand(one) as it:
         it.start()
         it.push("n", 1)
         it.wait_handled(1, START_SECONDS)

@@ -42,9 +42,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
+    """`guarantee`: whether each line says that a killed consumer's message comes back."""
+
     title: str
     about: str
     columns: tuple[Column, ...]
+    guarantee: bool = False
 
 
 TABLES = [
@@ -61,6 +64,7 @@ TABLES = [
             Column("10 ms, 10 at once", "nap", "rate", ratio=True),
             Column("1 consumer, AOF", "disk", "rate", ratio=True),
         ),
+        guarantee=True,
     ),
     Table(
         "Pushing",
@@ -155,10 +159,11 @@ def _table(table: Table, results: Results, field: list[Contestant], scale: Scale
     if not columns:
         return []
     lines = [f"### {table.title}", "", table.about, "In brackets: as a multiple of procqueue's.", ""]
-    lines.append("| | " + " | ".join(one.title for one in columns) + " |")
-    lines.append("|---|" + "---:|" * len(columns))
+    kept = ["back after kill -9?"] * table.guarantee
+    lines.append("| | " + " | ".join([one.title for one in columns] + kept) + " |")
+    lines.append("|---|" + "---:|" * len(columns) + "---|" * table.guarantee)
     for it in field:
-        cells = [_cell(column, it.name, results, scale) for column in columns]
+        cells = [_cell(column, it.name, results, scale) for column in columns] + [it.keeps] * table.guarantee
         lines.append(f"| {it.name} | " + " | ".join(cells) + " |")
     return [*lines, ""]
 
