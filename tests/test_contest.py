@@ -21,8 +21,8 @@ def test_every_contestant_states_its_settings_its_guarantee_and_how_it_is_starte
 
     contestants = field.contestants()
 
-    assert [one.name for one in contestants][:2] == ["procqueue", "arq"]
-    assert len(contestants) == 9
+    assert [one.name for one in contestants][:3] == ["procqueue", "procqueue-async", "arq"]
+    assert len(contestants) == 10
     for one in contestants:
         assert one.environment == "procqueue" or one.environment in pinned
         assert one.settings and one.survives and field.version(one)
@@ -37,7 +37,7 @@ def test_who_fails_and_who_forgets_stands_in_the_table(tmp_path, capsys) -> None
     from contest.measures import Scale
     from contest.results import Results
 
-    ours, arq, celery, dramatiq = contestants()[:4]
+    ours, _, arq, celery, dramatiq = contestants()[:5]
     results = Results(yardsticks=[9_000.0, 10_000.0])
     for factor in (1, 3):  # the machine is three times as fast in the second round
         results.add("drain", ours.name, {"rate": 1000.0 * factor})

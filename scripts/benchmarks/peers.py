@@ -92,7 +92,7 @@ def qualify(field: list[Contestant], results: Results, scale: Scale) -> list[Con
 def one_round(label: str, measure: Measure, field: list[Contestant], results: Results, scale: Scale) -> None:
     for one in field:
         done = results.figures(measure.name, one.name)
-        if done and done[-1].get("back", 0) > TIMER_SECONDS:
+        if not one.takes_part(measure.name) or (done and done[-1].get("back", 0) > TIMER_SECONDS):
             continue
         try:
             figures = measure.take(one, scale)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
-WIDTH, LEFT, RIGHT = 720, 96, 80
+WIDTH, LEFT, RIGHT = 720, 130, 80
 TOP, ROW, THICK = 44, 28, 18
 
 STYLE = """

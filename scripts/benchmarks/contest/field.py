@@ -30,7 +30,8 @@ class Contestant:
     """The constants of one file.
 
     `command` starts one consumer, or all `{consumers}` if `all_in_one`; `concurrent` does so with
-    `{concurrency}` messages at once in each, and is empty where there is no such thing.
+    `{concurrency}` messages at once in each, and is empty where there is no such thing. `measures`: in which
+    it takes part, if not in all.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Contestant:
     command: str
     concurrent: str
     all_in_one: bool
+    measures: tuple[str, ...] = ()
 
     @property
     def keeps(self) -> str:
@@ -51,6 +53,10 @@ class Contestant:
     def bin(self) -> Path:
         """Where its Python and its commands are."""
         return Path(sys.executable).parent if self.environment == OURS else CACHE / self.environment / "bin"
+
+    def takes_part(self, measure: str) -> bool:
+        """Return whether it is measured by this one."""
+        return not self.measures or measure in self.measures
 
     def commands(self, consumers: int, concurrency: int, folder: Path, url: str) -> list[list[str]]:
         """Return what must be started, as lists of words. Raises Absent if there is no such mode."""
@@ -66,7 +72,7 @@ class Contestant:
 def contestants() -> list[Contestant]:
     """Return all of them, procqueue first, then by name."""
     found = [_read(path) for path in sorted(HERE.glob("*_app.py"))]
-    return sorted(found, key=lambda one: one.name != OURS)
+    return sorted(found, key=lambda one: one.environment != OURS)
 
 
 def _read(path: Path) -> Contestant:
@@ -82,7 +88,16 @@ def _read(path: Path) -> Contestant:
 
 FIELDS = {
     name.upper(): name
-    for name in ("name", "environment", "settings", "survives", "command", "concurrent", "all_in_one")
+    for name in (
+        "name",
+        "environment",
+        "settings",
+        "survives",
+        "command",
+        "concurrent",
+        "all_in_one",
+        "measures",
+    )
 }
 
 

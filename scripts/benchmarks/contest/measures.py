@@ -27,7 +27,7 @@ ANSWER_SECONDS = 15.0
 
 FIRST_GUESS = 400
 ONE_BY_ONE = 1500
-MOST = 60_000
+MOST = 120_000
 
 #: So many messages at once, and what a consumer could then do with handlers that sleep 10 ms.
 AT_ONCE = 10

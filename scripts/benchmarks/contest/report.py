@@ -107,6 +107,7 @@ TABLES = [
 CHARTS = {
     "drain": ("Messages handled a second, one consumer", "drain", "rate", _whole),
     "cpu": ("CPU a message in µs, one consumer (less is better)", "drain", "cpu", _whole),
+    "nap": ("Handlers that sleep 10 ms, ten at once in one consumer, messages/s", "nap", "rate", _whole),
     "latency": (
         "From push to an idle consumer's handler, median, ms (less is better)",
         "latency",
@@ -163,6 +164,8 @@ def _table(table: Table, results: Results, field: list[Contestant], scale: Scale
     lines.append("| | " + " | ".join([one.title for one in columns] + kept) + " |")
     lines.append("|---|" + "---:|" * len(columns) + "---|" * table.guarantee)
     for it in field:
+        if not any(it.takes_part(one.measure) for one in columns):
+            continue
         cells = [_cell(column, it.name, results, scale) for column in columns] + [it.keeps] * table.guarantee
         lines.append(f"| {it.name} | " + " | ".join(cells) + " |")
     return [*lines, ""]

@@ -66,6 +66,7 @@ class Stand:
             "BENCH_REDIS": url,
             "BENCH_FOLDER": str(folder),
             "BENCH_CONSUMERS": "1",
+            "BENCH_APP": one.module,
             "PYTHONPATH": str(HERE),
             "PATH": f"{one.bin}:{os.environ['PATH']}",
             "PROCQUEUE_CONFIG": str(HERE / "procqueue.toml"),
