@@ -30,9 +30,10 @@ def draw(title: str, bars: list[Bar]) -> str:
     height = TOP + ROW * len(bars) + 8
     longest = max(bar.value for bar in bars) or 1.0
     rows = [_row(number, bar, longest) for number, bar in enumerate(bars)]
+    size = f'width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}"'
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" {size} role="img">',
             f"<title>{escape(title)}</title>",
             f"<style>{STYLE}</style>",
             f'<text class="title" x="8" y="24">{escape(title)}</text>',
