@@ -52,6 +52,7 @@ def test_who_fails_and_who_forgets_stands_in_the_table(tmp_path, capsys) -> None
     speed = {name: cells for name, *cells in rows(section(page, "Messages handled a second"))}
     assert speed["procqueue"][0] == "2,000"
     assert speed["arq"][0] == "400 (0.20)"
+    assert "handles **5.0 times** what one of arq does" in page
     assert speed["celery"][0] == "– ¹"
     assert speed["dramatiq"][0] == "does not run ¹"
     assert ["arq", "> 30"] in rows(section(page, "Processes"))

@@ -123,7 +123,7 @@ def write(
     results: Results, field: list[Contestant], folder: Path, command: str, seconds: float, scale: Scale
 ) -> None:
     """Print the tables; write `benchmarks.md` and charts into `folder`, its other text as it is in docs."""
-    lines = _facts(results, command, seconds) + _contestants(field)
+    lines = _facts(results, command, seconds) + _lead(results, field) + _contestants(field)
     for table in TABLES:
         lines += _table(table, results, field, scale)
     lines += _notes(results)
@@ -143,6 +143,20 @@ def _facts(results: Results, command: str, seconds: float) -> list[str]:
         *shape(results.yardsticks),
     ]
     return [*(f"- {line}" for line in about), ""]
+
+
+def _lead(results: Results, field: list[Contestant]) -> list[str]:
+    """Say how many times as fast as the fastest of those that lose nothing procqueue is."""
+    ratios = [(results.ratio("drain", one.name, "rate"), one.name) for one in field if one.keeps == "yes"]
+    known = [(ratio, name) for ratio, name in ratios if ratio]
+    if not known:
+        return []
+    ratio, name = max(known)
+    return [
+        f"One consumer of procqueue handles **{1 / ratio:.1f} times** what one of {name} does, "
+        "the fastest of those whose killed consumer's messages come back.",
+        "",
+    ]
 
 
 def _contestants(field: list[Contestant]) -> list[str]:
