@@ -37,7 +37,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # as Ctrl-C: what was started is killed
     began = time.monotonic()
     results = Results(yardsticks=[machine.yardstick()])
-    scale = Scale(0.6, 30, 5.0) if options.quick else Scale(2.0, 60, 30.0)
+    scale = Scale(0.6, 30, 2.0) if options.quick else Scale(2.0, 60, 30.0)
     field = qualify(options.field, results, scale)
     for number in range(options.rounds):
         for measure in options.measures:
@@ -60,7 +60,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--only", metavar="A,B", default="", help=f"of {', '.join(names)}")
     parser.add_argument("--measure", metavar="A,B", default="", help=f"of {', '.join([*known, *ALIASES])}")
     parser.add_argument(
-        "--quick", action="store_true", help="three minutes: to see that all works, not to quote"
+        "--quick", action="store_true", help="about three minutes: to see that all works, not to quote"
     )
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)

@@ -31,7 +31,7 @@ STAMP = struct.Struct("<qqq")
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 LOOK = 0.005
-STOP_SECONDS = 3.0
+STOP_SECONDS = 1.0
 
 prctl = ctypes.CDLL(None).prctl
 
