@@ -123,7 +123,7 @@ def _install(folder: Path, pins: list[str]) -> None:
     print(f"making {folder.relative_to(ROOT)} (once)", file=sys.stderr)
     python = str(folder / "bin/python")
     if shutil.which("uv"):  # as scripts/env does: there may be no ensurepip where uv made .venv
-        make = ["uv", "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)]
+        make = ["uv", "venv", "--quiet", "--allow-existing", "--python", sys.executable, str(folder)]
         fill = ["uv", "pip", "install", "--quiet", "--python", python, "--compile-bytecode", *pins]
     else:
         make = [sys.executable, "-m", "venv", "--clear", str(folder)]
