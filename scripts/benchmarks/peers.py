@@ -83,9 +83,9 @@ def qualify(field: list[Contestant], results: Results, scale: Scale) -> list[Con
             if one.environment in wrong:
                 raise Absent(wrong[one.environment])
             say("try", one, f"{rough(one, scale)['rate']:,.0f}/s or so")
-        except Absent as error:
-            results.out[one.name] = str(error)
-            say("try", one, str(error))
+        except Exception as error:  # whatever is wrong with one, the others are measured
+            results.out[one.name] = worded(error)
+            say("try", one, worded(error))
     return [one for one in field if one.name not in results.out]
 
 
@@ -98,10 +98,14 @@ def one_round(label: str, measure: Measure, field: list[Contestant], results: Re
             figures = measure.take(one, scale)
             results.add(measure.name, one.name, figures)
             told = ", ".join(f"{name} {number(value)}" for name, value in figures.items())
-        except Absent as error:
-            results.fail(measure.name, one.name, str(error))
-            told = str(error)
+        except Exception as error:
+            told = worded(error)
+            results.fail(measure.name, one.name, told)
         say(f"{label} {measure.name}", one, told)
+
+
+def worded(error: Exception) -> str:
+    return str(error) if isinstance(error, Absent) else f"{type(error).__name__}: {error}"
 
 
 def say(what: str, one: Contestant, told: str) -> None:

@@ -139,7 +139,7 @@ def write(
 
 def _facts(results: Results, command: str, seconds: float) -> list[str]:
     about = [
-        f"`{command}` on {datetime.now(UTC):%Y-%m-%d}, {seconds / 60:.0f} minutes",
+        f"`{command}` on {datetime.now(UTC):%Y-%m-%d}, in {seconds:,.0f} s",
         *shape(results.yardsticks),
     ]
     return [*(f"- {line}" for line in about), ""]
