@@ -152,19 +152,12 @@ class Stand:
 
     def handled(self) -> int:
         """Return how many messages that are counted are handled."""
-        try:
-            threads = (self._folder / "claims").stat().st_size
-        except FileNotFoundError:
-            return 0
-        return sum(self._words[:threads])
+        return sum(self._words[: _size(self._folder / "claims")])
 
     def stamps(self) -> list[tuple[int, int, int]]:
         """Return of each stamped message when it was sent and begun (monotonic ns), and by which process."""
-        try:
-            data = (self._folder / "stamps").read_bytes()
-        except FileNotFoundError:
-            return []
-        return list(STAMP.iter_unpack(data))
+        path = self._folder / "stamps"
+        return list(STAMP.iter_unpack(path.read_bytes())) if path.exists() else []
 
     def wait_handled(self, count: int, seconds: float) -> float:
         """Return the moment when so many are handled. Raises Absent if that takes longer."""
@@ -172,7 +165,8 @@ class Stand:
 
     def wait_stamps(self, count: int, seconds: float, mended: bool = False) -> float:
         """The same for stamped ones that have begun. `mended`: start again what ends meanwhile."""
-        return self._wait(lambda: len(self.stamps()) >= count, seconds, f"{count:,} messages begun", mended)
+        size, path = count * STAMP.size, self._folder / "stamps"
+        return self._wait(lambda: _size(path) >= size, seconds, f"{count:,} messages begun", mended)
 
     def _wait(self, reached: Callable[[], bool], seconds: float, what: str, mended: bool) -> float:
         deadline = time.monotonic() + seconds
@@ -208,6 +202,13 @@ def _start_redis(folder: Path, appendonly: bool) -> tuple[Server, str]:
     written = "yes" if appendonly else "no"
     server = start_server(store, "--bind", "127.0.0.1", "--port", str(port), "--appendonly", written)
     return server, f"redis://127.0.0.1:{port}/0"
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _make_words(path: Path) -> memoryview:
