@@ -1,0 +1,1 @@
+"""The workings of `scripts/bench peers`; the contestants themselves stand in `contestants`."""
