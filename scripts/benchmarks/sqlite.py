@@ -31,12 +31,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).parent.parent.parent))
 
 from procqueue.core import wire
 from procqueue.drivers.contract import Entry
 from procqueue.drivers.sqlite.driver import SqliteDriver
+
+ROOT = Path(__file__).parent.parent.parent
 
 WAITING = "SELECT seq, body FROM messages WHERE state = 'waiting' ORDER BY seq LIMIT 10"
 PRAGMAS = ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
