@@ -172,6 +172,25 @@ def test_s8_after_the_masters_death_each_store_is_settled_once(
     ]  # fmt: skip
 
 
+def test_d6_a_host_that_is_declared_dead_at_one_store_lives_on_at_the_other(start: Start, make: Make) -> None:
+    p = make(CONFIG + "[master]\nhost_timeout = 3\n", APP, start().url)
+    p.start()
+    before = {queue: p.pids(queue) for queue in BOTH}
+    store = open_driver(load(str(p.config), {}).driver_of("disk"))
+
+    def buried() -> bool:
+        [one] = store.beats("disk").hosts
+        return store.bury("disk", one.host, one.value) is not None
+
+    p.wait_until(buried, "the host to stand where it was seen")
+    p.wait_until(lambda: p.pids("disk") not in ([], before["disk"]), "another consumer")
+    store.close()
+
+    push(p, "disk", "quick")
+    p.wait_said("quick disk 0")
+    assert p.pids("memory") == before["memory"]
+
+
 def test_a_queue_that_moves_leaves_behind_what_is_stored_and_its_old_consumers_are_looked_after(
     start: Start, make: Make
 ) -> None:
