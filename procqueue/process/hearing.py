@@ -80,7 +80,8 @@ class Hearing:
             self._master.forget(
                 kept.lifeline.fileno()
             )  # it says no more; the pidfd will tell when it is dead
-            self._end_of_news(kept)
+            if is_scheduler(kept.pool):
+                self._end_of_news(kept)
 
     def _child(self, kept: Kept, message: dict[str, Any]) -> None:
         match message["say"]:
@@ -182,8 +183,7 @@ class Hearing:
 
     def _end_of_news(self, kept: Kept) -> None:
         """Forget what a scheduler told whose driver nobody wants any more."""
-        wanted = {pool.name for pool in self._master.intent.wanted().pools}
-        if is_scheduler(kept.pool) and kept.pool not in wanted:
+        if kept.pool not in {pool.name for pool in self._master.intent.wanted().pools}:
             self._master.news.sampled(kept.pool, None)
             self._master.news.solved(_about(kept, "driver"))
             self._master.news.solved(_about(kept, "store"))
