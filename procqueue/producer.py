@@ -11,7 +11,6 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from procqueue import standin
@@ -89,7 +88,7 @@ def adopt(settings: Settings) -> None:
     """Let pushes of this process go where `settings` say, unless connect() said otherwise (consumers)."""
     if _door.connected is None:
         close()
-        _door.producer = Producer(settings.driver, settings.queues, PUSH_TIMEOUT)
+        _door.producer = _of(settings, PUSH_TIMEOUT)
 
 
 def push(task: str, /, *args: Any, **kwargs: Any) -> Receipt:
@@ -181,6 +180,7 @@ def push_bodies(
 def _push_body(queue: str, body: bytes, where: Placed, meta: dict[str, Any]) -> Receipt:
     producer = _producer()
     name = producer.checked_queue(where.queue or queue)
+    producer = producer.at(name)
     traits = where.asked.traits(body)
     body = wire.with_meta(body, meta)
     entry = producer.entry(where.id or new_id(), body, where.delay_ms, where.at_ms, where.remember_ms, traits)
@@ -194,6 +194,7 @@ def _push_bodies(
 ) -> PushedMany:
     producer = _producer()
     name = producer.checked_queue(queue)
+    producer = producer.at(name)
     receipts: list[Receipt] = []
     try:
         entries = (
@@ -217,7 +218,9 @@ def push_wire(bodies: Iterable[bytes], queue: str | None = None) -> list[Receipt
     receipts: list[Receipt] = []
     try:
         for some in chunks((_addressed(producer, body, queue) for body in bodies), MAX_ENTRIES):
-            for stored in producer.push(some.queue, [some.entries]):  # one by one: ids may be given twice
+            for stored in producer.at(some.queue).push(
+                some.queue, [some.entries]
+            ):  # one by one: ids may be given twice
                 receipts += stored
     except Exception as error:
         if not receipts:
@@ -227,10 +230,10 @@ def push_wire(bodies: Iterable[bytes], queue: str | None = None) -> list[Receipt
 
 
 class _Asking:
-    """The driver, asked through the connection of the thread that asks."""
+    """The driver of the queue that is asked for, through the connection of the thread that asks."""
 
     def __getattr__(self, verb: str) -> Callable[..., Any]:
-        return partial(_producer().ask, verb)
+        return lambda queue, *args, **kwargs: _producer().at(queue).ask(verb, queue, *args, **kwargs)
 
 
 class _Door:
@@ -275,8 +278,11 @@ def _from_target(target: str, push_timeout: float) -> Producer:
 def _from_file(file: str, push_timeout: float) -> Producer:
     from procqueue.config import load  # not needed where a URL is enough
 
-    settings = load(file)
-    return Producer(settings.driver, settings.queues, push_timeout)
+    return _of(load(file), push_timeout)
+
+
+def _of(settings: Settings, push_timeout: float) -> Producer:
+    return Producer(settings.driver, settings.queues, push_timeout, settings.drivers)
 
 
 def _from_url(url: str, named_by: str, push_timeout: float) -> Producer:
@@ -307,7 +313,7 @@ def _addressed(producer: Producer, body: bytes, queue: str | None) -> tuple[str,
         raise BadArguments(str(error)) from None
     name = producer.checked_queue(queue or _queue_of(document.task))
     id, traits = document.id or new_id(), document.traits
-    return name, producer.entry(id, body, document.delay_ms, document.at_ms, traits=traits)
+    return name, producer.at(name).entry(id, body, document.delay_ms, document.at_ms, traits=traits)
 
 
 def _interrupted(error: Exception, done: int) -> NoReturn:

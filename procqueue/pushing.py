@@ -73,17 +73,29 @@ def many(receipts: Sequence[Receipt]) -> PushedMany:
 
 
 class Producer:
-    """Pushes to one store. `queues`: those of the configuration, None where only a URL is known."""
+    """Pushes to one store. `queues`: those of the configuration, None where only a URL is known.
+
+    `others`: the drivers with a name; `at` says whose producer a queue has.
+    """
 
     def __init__(
-        self, driver: DriverSettings, queues: Mapping[str, QueueSettings] | None, push_timeout: float
+        self,
+        driver: DriverSettings,
+        queues: Mapping[str, QueueSettings] | None,
+        push_timeout: float,
+        others: Mapping[str, DriverSettings] | None = None,
     ) -> None:
+        self._others = {name: Producer(other, queues, push_timeout) for name, other in (others or {}).items()}
         self._driver = driver
         self._queues = queues
         self.is_storing = driver.scheme != "sync"
         self._push_timeout = push_timeout
         self._local = threading.local()
         self._sessions = Sessions()
+
+    def at(self, queue: str) -> Producer:
+        """Return the producer that pushes to the store of a queue."""
+        return self._others.get(self._settings_of(queue).driver, self) if self._others else self
 
     def checked_queue(self, queue: str) -> str:
         """Return `queue` if it can be pushed to. Raises UnknownQueue with the nearest name."""
@@ -191,6 +203,8 @@ class Producer:
 
     def close(self) -> None:
         """Give back this thread's connection; those of other threads end with them."""
+        for other in self._others.values():
+            other.close()
         held = self._local.__dict__.pop("held", None)
         if held is None:
             return

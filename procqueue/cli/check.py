@@ -121,19 +121,22 @@ def _try_connect(settings: Settings, problems: list[Problem]) -> Exit | None:
     from procqueue.core.settings.urls import masked
     from procqueue.drivers.opening import open_driver
 
-    if settings.driver.scheme == "sync" or not settings.needs_driver:
-        return None
-    try:
-        driver = open_driver(settings.driver)
-        for queue in settings.queues:
-            driver.counts(queue)
-        driver.close()
-    except DriverError as error:
-        refusal = refusal_of(error)
-        assert refusal is not None
-        problems.append(Problem(settings.file, 0, "driver", f"{masked(settings.driver.url)}: {error}"))
-        return refusal.code
-    return None
+    code = None
+    for name, driver in settings.used_drivers.items():
+        if driver.scheme == "sync":
+            continue
+        try:
+            store = open_driver(driver)
+            for queue in settings.of_driver(name).queues:
+                store.counts(queue)
+            store.close()
+        except DriverError as error:
+            refusal = refusal_of(error)
+            assert refusal is not None
+            key = f"drivers.{name}" if name else "driver"
+            problems.append(Problem(settings.file, 0, key, f"{masked(driver.url)}: {error}"))
+            code = code or refusal.code
+    return code
 
 
 def _summary(settings: Settings) -> list[str]:
@@ -142,7 +145,10 @@ def _summary(settings: Settings) -> list[str]:
     lines = [f"ok: {settings.file}"]
     if settings.queues:
         queues = [_counted(name, queue.enabled, _consumers(queue)) for name, queue in settings.queues.items()]
-        lines += [f"  queues   {', '.join(queues)}", f"  driver   {masked(settings.driver.url)}"]
+        lines += [f"  queues   {', '.join(queues)}"]
+        for name, driver in settings.used_drivers.items():
+            whose = f" (drivers.{name}: {', '.join(settings.of_driver(name).queues)})" if name else ""
+            lines += [f"  driver   {masked(driver.url)}{whose}"]
         lines += [f"  app      {', '.join(settings.app) or '-'}"]
     if settings.programs:
         programs = [_counted(name, one.enabled, str(one.count)) for name, one in settings.programs.items()]

@@ -164,7 +164,7 @@ volumes:
 
 def _manifest(settings: Settings) -> str:
     name = re.sub(r"[^a-z0-9-]+", "-", _name(settings).lower()).strip("-")[:50].strip("-") or "procqueue"
-    local = settings.needs_driver and settings.driver.scheme == "sqlite"
+    local = any(driver.scheme == "sqlite" for driver in settings.used_drivers.values())
     volume = f"persistentVolumeClaim: {{claimName: {name}-state}}" if local else "emptyDir: {}"
     why = (
         "one: the SQLite database is this pod's alone"

@@ -20,14 +20,17 @@ def gate(where: Where, action: str, queues: tuple[str, ...]) -> Exit:
     What is stored is handled all the same; documents of foreign producers stay in the inbox. With
     gate_closed = "drop" a push returns a receipt that says gate_closed.
     """
+    from procqueue.stored.gate import Gate
+
     with opened(where) as store:
         switches = {name: store.queue(name).gate for name in queues}
-        gates = {name: one.open() if action == "open" else one.close() for name, one in switches.items()}
+        turn = Gate.open if action == "open" else Gate.close
+        gates = store.of_all(switches, lambda name: turn(switches[name]))
     if where.json:
-        told = {name: {"gate": one.state, "since": moment(one.since)} for name, one in gates.items()}
-        print_json({"v": 1, "gates": told})
-        return Exit.OK
-    for name, one in gates.items():
+        told = {name: {"gate": one.state, "since": moment(one.since)} for name, one in gates.found.items()}
+        print_json({"v": 1, "gates": told, **gates.document})
+        return gates.tell()
+    for name, one in gates.found.items():
         since = "" if one.since is None or one.state == "open" else f" since {moment(one.since)}"
         show(f"{plain(name)}: gate {one.state}{since}")
-    return Exit.OK
+    return gates.tell()

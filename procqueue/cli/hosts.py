@@ -38,13 +38,14 @@ def hosts(where: Where, names: tuple[str, ...]) -> Exit:
         if not names and store.queues is None:
             raise usage("without a configuration file, name the queues: procqueue hosts emails")
         chosen = [store.checked(name) for name in names or store.queues or ()]
-        found = _watched(store.driver, chosen, beat_interval(store.host_timeout))
+        answers = store.of_all(chosen, store.driver.beats)
+        found = _watched(store.driver, list(answers.found), beat_interval(store.host_timeout))
     if where.json:
-        print_json({"v": 1, "hosts": found})
-        return Exit.OK
+        print_json({"v": 1, "hosts": found, **answers.document})
+        return answers.tell()
     for line in _lines(found):
         show(line)
-    return Exit.OK
+    return answers.tell()
 
 
 def _watched(driver: Driver, queues: Sequence[str], interval: float) -> list[dict[str, Any]]:

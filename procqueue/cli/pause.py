@@ -14,7 +14,7 @@ from procqueue.cli import completing
 from procqueue.cli.asking import request
 from procqueue.cli.options import Where, duration_of, verb
 from procqueue.cli.output import moment, plain, print_json, show
-from procqueue.cli.store import opened
+from procqueue.cli.store import Answers, opened
 from procqueue.core.exits import Exit
 
 if TYPE_CHECKING:
@@ -30,17 +30,17 @@ _HERE = click.option("--here", is_flag=True, help="This host only, over reload, 
 def pause(where: Where, queues: tuple[str, ...], here: bool, duration: float | None) -> Exit:
     """Hand out no more messages of QUEUE, on all hosts. What runs is finished; pushes are stored."""
     if here:
-        paused = request(where.running(), "pause", names=list(queues), seconds=duration)["paused"]
+        paused = Answers(request(where.running(), "pause", names=list(queues), seconds=duration)["paused"])
     else:
         with opened(where) as store:
-            asked = [store.queue(name) for name in queues]
-            paused = {one.name: document(one.pause(duration)) for one in asked}
+            asked = {name: store.queue(name) for name in queues}
+            paused = store.of_all(asked, lambda name: document(asked[name].pause(duration)))
     if where.json:
-        print_json({"v": 1, "paused": paused})
-        return Exit.OK
-    for name, one in paused.items():
+        print_json({"v": 1, "paused": paused.found, **paused.document})
+        return paused.tell()
+    for name, one in paused.found.items():
         show(f"{plain(name)}: paused{' here' if here else ''} {words(one)}")
-    return Exit.OK
+    return paused.tell()
 
 
 @verb
@@ -49,21 +49,22 @@ def pause(where: Where, queues: tuple[str, ...], here: bool, duration: float | N
 def resume(where: Where, queues: tuple[str, ...], here: bool) -> Exit:
     """Hand out messages of QUEUE again. What was paused with --here is resumed with --here."""
     if here:
-        answer = request(where.running(), "resume", names=list(queues))
-        resumed, already = answer["resumed"], answer["already"]
+        told = request(where.running(), "resume", names=list(queues))
+        answers = Answers({name: name in told["resumed"] for name in (*told["resumed"], *told["already"])})
     else:
         with opened(where) as store:
-            asked = [store.queue(name) for name in queues]
-            resumed = [one.name for one in asked if one.resume()]
-            already = [one.name for one in asked if one.name not in resumed]
+            asked = {name: store.queue(name) for name in queues}
+            answers = store.of_all(asked, lambda name: asked[name].resume())
+    resumed = [name for name, had_been in answers.found.items() if had_been]
+    already = [name for name, had_been in answers.found.items() if not had_been]
     if where.json:
-        print_json({"v": 1, "resumed": resumed, "already": already})
-        return Exit.OK
+        print_json({"v": 1, "resumed": resumed, "already": already, **answers.document})
+        return answers.tell()
     for name in resumed:
         show(f"{plain(name)}: resumed")
     for name in already:
         show(f"{plain(name)}: was not paused{' here' if here else ''}")
-    return Exit.OK
+    return answers.tell()
 
 
 def document(pause: Paused | None) -> dict[str, Any] | None:

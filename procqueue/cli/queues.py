@@ -28,11 +28,12 @@ def queues(where: Where, names: tuple[str, ...]) -> Exit:
     with opened(where) as store:
         if not names and store.queues is None:
             raise usage("without a configuration file, name the queues: procqueue queues emails")
-        chosen = [store.queue(name) for name in names or store.queues or ()]
-        found = {queue.name: _queue(queue) for queue in chosen}
+        chosen = {name: store.queue(name) for name in names or store.queues or ()}
+        answers = store.of_all(chosen, lambda name: _queue(chosen[name]))
+    found = answers.found
     if where.json:
-        print_json({"v": 1, "queues": found})
-        return Exit.OK
+        print_json({"v": 1, "queues": found, **answers.document})
+        return answers.tell()
     head = ("QUEUE", *(count.upper() for count in _COUNTS), "OLDEST")
     rows = [
         (name, *(queue["counts"][count] for count in _COUNTS), _age(queue["oldest"]))
@@ -45,7 +46,7 @@ def queues(where: Where, names: tuple[str, ...]) -> Exit:
             show(f"{plain(name)}: paused {words(queue['paused'])}")
         if queue["gate_since"]:
             show(f"{plain(name)}: gate {queue['gate']} since {queue['gate_since']}")
-    return Exit.OK
+    return answers.tell()
 
 
 def _queue(queue: Queue) -> dict[str, Any]:

@@ -48,9 +48,9 @@ def _everywhere(where: Where, wait: bool, names: tuple[str, ...]) -> Exit:
         if not names and store.queues is None:
             raise usage("without a configuration file, name the queues: procqueue restart emails")
         chosen = [store.checked(name) for name in names or store.queues or ()]
-        asked = {name: moment(store.driver.mark_restart(name).at_ms) for name in chosen}
+        asked = store.of_all(chosen, lambda name: moment(store.driver.mark_restart(name).at_ms))
     if where.json:
-        print_json({"v": 1, "asked": asked})
+        print_json({"v": 1, "asked": asked.found, **asked.document})
     else:
-        show(f"asked all hosts to restart: {', '.join(asked)}")
-    return Exit.OK
+        show(f"asked all hosts to restart: {', '.join(asked.found)}")
+    return asked.tell()

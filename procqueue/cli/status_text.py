@@ -31,7 +31,12 @@ _REPAIRS = {
 
 def lines(document: dict[str, Any], rates: Mapping[str, float] = _NO_RATES) -> Iterator[str]:
     """Return the lines of `procqueue status`. `rates`: what queues handle per second, where that is known."""
-    yield from _master(document["master"], document["scheduler"], document.get("repairs", {}))
+    yield from _master(document["master"], document.get("repairs", {}))
+    schedulers = {"scheduler": document["scheduler"]}
+    schedulers |= {f"scheduler:{name}": one for name, one in document.get("schedulers", {}).items()}
+    for name, scheduler in schedulers.items():
+        if scheduler["state"] not in ("ready", "not needed"):
+            yield f"{plain(name)} {_state(scheduler['state'])}"
     for name, queue in document["queues"].items():
         yield ""
         yield from _queue(name, queue, rates.get(name))
@@ -49,7 +54,7 @@ def lines(document: dict[str, Any], rates: Mapping[str, float] = _NO_RATES) -> I
             )
 
 
-def _master(master: dict[str, Any], scheduler: dict[str, Any], repairs: dict[str, Any]) -> Iterator[str]:
+def _master(master: dict[str, Any], repairs: dict[str, Any]) -> Iterator[str]:
     yield (
         f"procqueue {plain(master['version'])}  {_state(master['state'])}  pid {master['pid']}"
         f"  up {_span(master['uptime'])}"
@@ -62,8 +67,6 @@ def _master(master: dict[str, Any], scheduler: dict[str, Any], repairs: dict[str
         yield from _wrapped(text, "")
     if text := _repairs(dict(repairs)):
         yield from _wrapped(text, "")
-    if scheduler["state"] not in ("ready", "not needed"):
-        yield f"scheduler {_state(scheduler['state'])}"
 
 
 def _repairs(repairs: dict[str, Any]) -> str:

@@ -1,32 +1,42 @@
-"""The store that queue verbs work on: that of the file, or of PROCQUEUE_URL where there is no file."""
+"""The stores that queue verbs work on: those of the file, or that of PROCQUEUE_URL where there is no file.
+
+Each verb of the contract begins with a queue, so several stores are asked as if they were one: _Routed takes
+it to that of the queue. What is asked of many queues is not hidden by one store that is away: Store.of_all.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from procqueue.cli.failures import no_such_queue, usage
 from procqueue.cli.options import Where
-from procqueue.core.errors import ConfigError, Problem
+from procqueue.cli.output import say
+from procqueue.core.errors import ConfigError, DriverUnavailable, Problem
+from procqueue.core.exits import Exit
 
 if TYPE_CHECKING:
     from procqueue.core.settings.model import DriverSettings, Settings
     from procqueue.drivers.contract import Driver
     from procqueue.stored.queue import Queue
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """An open store. `queues`: those of the configuration, None where only a URL is known.
+    """All that is stored. `queues`: those of the configuration, None where only a URL is known.
 
+    `driver`: takes each verb to the store of its queue. `driver_of`: the name of the driver of each queue.
     `host_timeout`: after how many seconds of silence a host is dead, as the configuration says.
     """
 
     driver: Driver
     queues: tuple[str, ...] | None
+    driver_of: Mapping[str, str]
     host_timeout: float = 30.0
 
     def checked(self, queue: str) -> str:
@@ -36,10 +46,71 @@ class Store:
         return queue
 
     def queue(self, name: str) -> Queue:
-        """Return one queue of the store. Raises Refusal."""
+        """Return one queue. Raises Refusal."""
         from procqueue.stored.queue import Queue
 
         return Queue(self.checked(name), self.driver)
+
+    def of_all(self, queues: Iterable[str], ask: Callable[[str], T]) -> Answers[T]:
+        """Ask for each queue; a store that is away is asked once. DriverUnavailable if nobody answers."""
+        found: dict[str, T] = {}
+        away: dict[str, DriverUnavailable] = {}
+        missing = []
+        for queue in queues:
+            driver = self.driver_of.get(queue, "")
+            if driver not in away:
+                try:
+                    found[queue] = ask(queue)
+                    continue
+                except DriverUnavailable as error:
+                    away[driver] = error
+            missing.append(queue)
+        if away and not found:
+            raise next(iter(away.values()))
+        text = {name: str(error) for name, error in away.items()}
+        return Answers(found, {queue: text[self.driver_of.get(queue, "")] for queue in missing})
+
+
+@dataclass(frozen=True, slots=True)
+class Answers(Generic[T]):
+    """What was found of each queue, and why there is no answer for the others."""
+
+    found: dict[str, T]
+    away: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """Return what --json says of those without an answer, nothing if there are none."""
+        return {"away": self.away} if self.away else {}
+
+    def tell(self) -> Exit:
+        """Say which queues are missing; return the exit code."""
+        for queue, text in self.away.items():
+            say(f"{queue}: {text}")
+        return Exit.UNREACHABLE if self.away else Exit.OK
+
+
+class _Routed:
+    """Drivers as one: each verb goes to that of its queue, which is opened when it is asked first."""
+
+    def __init__(self, drivers: Mapping[str, DriverSettings], driver_of: Mapping[str, str]) -> None:
+        self._drivers = drivers
+        self._driver_of = driver_of
+        self._open: dict[str, Driver] = {}
+
+    def __getattr__(self, verb: str) -> Callable[..., Any]:
+        return lambda queue, *args, **kwargs: getattr(self._at(queue), verb)(queue, *args, **kwargs)
+
+    def close(self) -> None:
+        """Close those that were opened."""
+        for driver in self._open.values():
+            driver.close()
+
+    def _at(self, queue: str) -> Driver:
+        name = self._driver_of[queue]
+        if name not in self._open:
+            self._open[name] = open_store(self._drivers[name])
+        return self._open[name]
 
 
 @contextmanager
@@ -47,12 +118,18 @@ def opened(where: Where) -> Iterator[Store]:
     """Open the store for one verb."""
     settings = settings_or_none(where)
     if settings is None:
-        store = Store(open_store(_driver_of_url(os.environ["PROCQUEUE_URL"])), None)
+        store = Store(open_store(_driver_of_url(os.environ["PROCQUEUE_URL"])), None, {})
     elif not settings.needs_driver:
         raise usage(f"{settings.file} has no queue, so nothing is stored", "add one: [queues.NAME]")
     else:
-        host_timeout = settings.master.host_timeout
-        store = Store(open_store(settings.driver), tuple(settings.queues), host_timeout)
+        driver_of = {queue.name: queue.driver for queue in settings.queues.values()}
+        drivers = settings.used_drivers
+        driver = (
+            open_store(next(iter(drivers.values())))
+            if len(drivers) == 1
+            else cast("Driver", _Routed(drivers, driver_of))
+        )
+        store = Store(driver, tuple(settings.queues), driver_of, settings.master.host_timeout)
     try:
         yield store
     finally:

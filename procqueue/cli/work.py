@@ -37,6 +37,11 @@ def work(where: Where, queues: tuple[str, ...], once: bool, burst: bool, wait: s
     for name in queues:
         if name not in settings.queues:
             raise no_such_queue(name, settings.queues)
+        if settings.queues[name].driver != settings.queues[queues[0]].driver:
+            hint = "run procqueue work once for each"
+            raise usage(
+                f"{queues[0]} and {name} are not at the same driver: one consumer takes from one", hint
+            )
     return in_foreground(lambda: _serve(settings, tuple(dict.fromkeys(queues)), asked))
 
 

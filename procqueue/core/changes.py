@@ -54,6 +54,8 @@ class Change:
     def words(self) -> str:
         """Say it in a line."""
         keys = f": {', '.join(self.keys)}" if self.keys else ""
+        if self.table == "drivers":
+            return f"{', '.join(self.keys)} moved: all consumers are replaced, stored messages stay behind"
         then = {
             Need.NOTHING: "applies at once, no process is touched",
             Need.FRESH: "its processes are replaced" if self.what != "added" else "starts",
@@ -76,9 +78,7 @@ def _basics(old: Settings, new: Settings) -> Iterator[Change]:
     if old.root != new.root:
         yield Change("root", "changed", Need.START)
     if old.needs_driver and new.needs_driver:
-        keys = _differing(old.driver, new.driver)
-        if keys:
-            yield Change("driver", "changed", Need.START, keys)
+        yield from _drivers(old, new)
     elif old.needs_driver != new.needs_driver:
         yield Change("driver", "added" if new.needs_driver else "removed", Need.START)
     keys = _differing(old.master, new.master)
@@ -91,6 +91,22 @@ def _basics(old: Settings, new: Settings) -> Iterator[Change]:
     for table in ("groups", "reload", "logging", "hooks"):
         if keys := _differing(getattr(old, table), getattr(new, table)):
             yield Change(table, "changed", Need.NOTHING, keys)
+
+
+def _drivers(old: Settings, new: Settings) -> Iterator[Change]:
+    """Those that queues name. What is stored at one is not taken along when a queue moves to another."""
+    before, after = old.used_drivers, new.used_drivers
+    for name in {**before, **after}:
+        table = f"drivers.{name}" if name else "driver"
+        if name not in before or name not in after:
+            what, need = ("removed", Need.GONE) if name in before else ("added", Need.NOTHING)
+            yield Change(table, what, need)
+        elif keys := _differing(before[name], after[name]):
+            yield Change(table, "changed", Need.START, keys)
+    both = old.queues.keys() & new.queues.keys()
+    moved = sorted(name for name in both if old.queues[name].driver != new.queues[name].driver)
+    if moved:  # whoever pushes to them has to know
+        yield Change("drivers", "changed", Need.FRESH, tuple(moved))
 
 
 def _tables(
@@ -119,7 +135,7 @@ def _followers(found: list[Change], new: Settings) -> Iterator[Change]:
     fresh = {
         change.name for change in found if change.table.startswith("queues.") and change.need is Need.FRESH
     }
-    changed = {change.name for change in found}
+    changed = {change.name for change in found if change.table.startswith("queues.")}
     for name, queue in new.queues.items():
         if name not in changed and fresh & set(queue.serves):
             yield Change(f"queues.{name}", "changed", Need.FRESH, ("serves",))

@@ -64,21 +64,24 @@ class Autoscaling:
     def __init__(self, master: Master) -> None:
         self._master = master
         self._work: dict[str, _Work] = {}  # by consumer
-        self._at = time.monotonic()
+        self._at: dict[str, float] = {}  # by driver: the last look
 
-    def look(self) -> None:
-        """Take a sample of each queue that has a scale, and want what follows; called with fresh counts."""
+    def look(self, driver: str) -> None:
+        """Take a sample of each queue of a driver that has a scale; called with fresh counts."""
         intent = self._master.intent
         now = time.monotonic()
-        work: dict[str, _Work] = {}
+        passed = now - self._at.get(driver, now)
+        self._at[driver] = now
         for name, queue in intent.queues.items():
+            if queue.driver != driver:
+                continue
             if queue.scale is None:
                 intent.scalings.pop(name, None)
                 continue
-            fleet = self._fleet(name, work, now - self._at)
+            fleet = self._fleet(name, passed)
             known = intent.scalings.get(name) or Scaling(queue.scale.min)
             intent.scalings[name] = self._next(queue, queue.scale, known, self._sample(queue, fleet, now))
-        self._work, self._at = work, now
+        self._work = {id: done for id, done in self._work.items() if id in self._master.nursery.kept}
 
     def _next(self, queue: QueueSettings, scale: Scale, known: Scaling, sample: Sample) -> Scaling:
         if wish := self._master.intent.wishes.scaled.get(queue.name):
@@ -102,15 +105,15 @@ class Autoscaling:
             room=_room(fleet),
         )
 
-    def _fleet(self, queue: str, work: dict[str, _Work], passed: float) -> _Fleet:
-        """Look at the consumers of a queue, and note what each has done in `work`."""
+    def _fleet(self, queue: str, passed: float) -> _Fleet:
+        """Look at the consumers of a queue, and note what each has done."""
         kept = [kept for kept in self._master.nursery.kept.values() if kept.pool == queue and kept.pid]
         ready = busy = handled = 0
         memory = cpu = 0.0
         for one in kept:
             done, is_busy = self._look_at(one)
             before = self._work.get(one.id, _Work(0, done.cpu))
-            work[one.id] = done
+            self._work[one.id] = done
             ready += self._master.book.children[one.id].life is Life.READY
             busy += is_busy
             handled += max(0, done.handled - before.handled)

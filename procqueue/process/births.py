@@ -18,7 +18,7 @@ from procqueue.process.intent import Intent
 from procqueue.process.lifeline import pair
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import OURS, Output, targets_of_queue
-from procqueue.process.pools import INSPECTOR, LOGGER, SCHEDULER, TEMPLATE, WATCHER
+from procqueue.process.pools import INSPECTOR, LOGGER, TEMPLATE, WATCHER, driver_of, is_scheduler
 from procqueue.process.statedir import StateDir
 
 #: Descriptors that no child is made with: whoever asks how things are shall be answered when they run out.
@@ -45,15 +45,15 @@ class Births:
         self._copies = copies
         self._output = output
         self._burst = burst
-        self._poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)  # consumers wake the scheduler
+        self._pokes: dict[str, int] = {}  # by driver: what its consumers wake its scheduler with
 
     def make(self, id: str, fork: Fork) -> Kept:
         """Make the child, or what is known of it before its template forks it. Raises OSError."""
         kernel.require_free_descriptors(_SPARE + self._nursery.descriptors_to_come())
         # Somebody may have removed the state directory: without a place for its board nobody could work.
         os.makedirs(self._state.boards, mode=0o700, exist_ok=True)
-        if fork.pool == SCHEDULER:
-            return self._scheduler(id)
+        if is_scheduler(fork.pool):
+            return self._scheduler(id, fork.pool)
         if fork.pool == LOGGER:
             return self._logger(id)
         if fork.pool == INSPECTOR:
@@ -82,8 +82,8 @@ class Births:
             raise
         theirs = (end.detach(), *((handed.board, handed.stacks) if handed else ()), *lent)
         kept = Kept(
-            id, fork.pool, fork.index, 0, -1, ours, queue.serves, awaits=fork.template, theirs=theirs,
-            handed=handed is not None,
+            id, fork.pool, fork.index, 0, -1, ours, queue.serves, queue.driver, awaits=fork.template,
+            theirs=theirs, handed=handed is not None,
         )  # fmt: skip
         self._nursery.kept[id] = kept
         return kept
@@ -93,22 +93,28 @@ class Births:
 
         settings = self._intent.edition(fork.generation)
         queue = settings.queues[fork.pool]
-        identity = Identity(id, self._state.host, fork.pool, fork.index, fork.generation)
+        host, poke = self._state.host_at(queue.driver), self._poke(queue.driver)
+        identity = Identity(id, host, fork.pool, fork.index, fork.generation)
         with (
             self._handed(id, queue) as handed,
             self._output.opened(id, f"{fork.pool}:{fork.index}", targets_of_queue(queue, settings)) as output,
         ):
-            keep = (self._poke, handed.board, handed.stacks) if handed else (self._poke,)
+            keep = (poke, handed.board, handed.stacks) if handed else (poke,)
             kept = self._nursery.fork(
                 id, fork.pool, fork.index, queue.serves,
                 lambda lifeline: Consumer(
-                    settings, queue, identity, self._state.boards, lifeline, self._poke, self._burst,
+                    settings, queue, identity, self._state.boards, lifeline, poke, self._burst,
                     paused=tuple(self._intent.wishes.paused), handed=handed,
                 ).run(),
-                parent_death=signal.SIGTERM, keep=keep, output=output,
+                parent_death=signal.SIGTERM, keep=keep, output=output, driver=queue.driver,
             )  # fmt: skip
             kept.handed = handed is not None
             return kept
+
+    def _poke(self, driver: str) -> int:
+        if driver not in self._pokes:
+            self._pokes[driver] = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        return self._pokes[driver]
 
     @contextmanager
     def _handed(self, id: str, queue: QueueSettings) -> Iterator[Handed | None]:
@@ -129,14 +135,15 @@ class Births:
         settings = self._intent.edition(fork.generation)
         names = self._intent.templates()[fork.pool]
         queues = [settings.queues[n] for n in names if self._intent.imports_since(n) <= fork.generation]
+        pokes = {driver: self._poke(driver) for driver in settings.used_drivers}
         with self._output.opened(id, "template", OURS, own=True) as output:
             return self._nursery.fork(
                 id, fork.pool, 0, (),
                 lambda lifeline: Template(
                     settings, queues[0], self._state.boards, lifeline,
-                    self._poke, self._burst, insists=any(q.preload == "always" for q in queues),
+                    pokes, self._burst, insists=any(q.preload == "always" for q in queues),
                 ).run(),
-                parent_death=signal.SIGKILL, keep=(self._poke,), output=output,
+                parent_death=signal.SIGKILL, keep=tuple(pokes.values()), output=output,
             )  # fmt: skip
 
     def _inspector(self, id: str) -> Kept:
@@ -157,16 +164,18 @@ class Births:
                 parent_death=signal.SIGKILL, keep=(), output=output, runs_user_code=False,
             )  # fmt: skip
 
-    def _scheduler(self, id: str) -> Kept:
+    def _scheduler(self, id: str, pool: str) -> Kept:
         from procqueue.process.scheduler import Scheduler
 
-        with self._output.opened(id, "scheduler", OURS, own=True) as output:
+        driver = driver_of(pool)
+        settings, host, poke = self._intent.at(driver), self._state.host_at(driver), self._poke(driver)
+        with self._output.opened(id, pool[1:], OURS, own=True) as output:
             return self._nursery.fork(
-                id, SCHEDULER, 0, (),
+                id, pool, 0, (),
                 lambda lifeline: Scheduler(
-                    self._intent.settings, id, self._state.host, self._state.boards, lifeline, self._poke
+                    settings, pool, id, host, self._state.boards, lifeline, poke
                 ).run(),
-                parent_death=None, keep=(self._poke,), output=output, runs_user_code=False,
+                parent_death=None, keep=(poke,), output=output, driver=driver, runs_user_code=False,
             )  # fmt: skip
 
     def _logger(self, id: str) -> Kept:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol
 
 from procqueue.core import events
@@ -17,10 +18,10 @@ from procqueue.process.intent import Intent
 from procqueue.process.liaison import Liaison
 from procqueue.process.log import Log
 from procqueue.process.lookout import Lookout
-from procqueue.process.news import News
+from procqueue.process.news import News, Sample
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import Output
-from procqueue.process.pools import LOGGER, SCHEDULER, WATCHER
+from procqueue.process.pools import LOGGER, WATCHER, is_scheduler
 from procqueue.process.reloads import Reloads
 from procqueue.process.statedir import StateDir, renew_host
 from procqueue.process.templates import Templates, is_template
@@ -64,7 +65,7 @@ class Hearing:
     def hear(self, kept: Kept) -> None:
         """Take note of everything that a child has said."""
         hear: Callable[[Kept, dict[str, Any]], None] = self._child
-        if kept.pool == SCHEDULER:
+        if is_scheduler(kept.pool):
             hear = self._scheduler
         elif kept.pool == LOGGER:
             hear = self._logger
@@ -79,6 +80,8 @@ class Hearing:
             self._master.forget(
                 kept.lifeline.fileno()
             )  # it says no more; the pidfd will tell when it is dead
+            if is_scheduler(kept.pool):
+                self._end_of_news(kept)
 
     def _child(self, kept: Kept, message: dict[str, Any]) -> None:
         match message["say"]:
@@ -127,53 +130,63 @@ class Hearing:
     def _scheduler(self, kept: Kept, message: dict[str, Any]) -> None:
         match message["say"]:
             case "counts":
-                self._master.news.counts, self._master.news.counts_at = message["counts"], message["at"]
-                self._master.news.paused = {name: (one[0], one[1]) for name, one in message["paused"].items()}
-                self._master.news.gates = {name: (one[0], one[1]) for name, one in message["gates"].items()}
-                self._master.news.oldest = message["oldest"]
-                self._master.news.crons = message["crons"]
-                self._restart_marked(message["restarts"])
-                self._master.autoscaling.look()
-                self._master.news.solved("driver")
+                self._master.news.sampled(kept.pool, Sample.of(message, partial(self._is_at, kept.driver)))
+                self._restart_marked(kept.driver, message["restarts"])
+                self._master.autoscaling.look(kept.driver)
+                self._master.news.solved(_about(kept, "driver"))
             case "problem":
-                self._master.news.problem(message["about"], message["text"])
+                self._master.news.problem(_about(kept, message["about"]), message["text"])
             case "solved":
-                self._master.news.solved(message["about"])
+                self._master.news.solved(_about(kept, message["about"]))
             case "note":
-                self._master.news.note([message["about"]], message["text"])
+                self._master.news.note([_about(kept, message["about"])], message["text"])
             case "who_lives":
-                self._master.liaison.answer_who_lives(message["known"])
+                self._master.liaison.answer_who_lives(kept, message["known"])
             case "reclaimed":
                 self._master.liaison.reclaimed(message["consumer"])
             case "host_lost":
-                self._take_new_identity(message["host"])
+                self._take_new_identity(kept.driver, message["host"])
             case _:
                 self._child(kept, message)
 
-    def _restart_marked(self, marks: dict[str, Any]) -> None:
+    def _is_at(self, driver: str, queue: str) -> bool:
+        """Return whether a queue is stored at a driver; one that was moved is no more at its former one."""
+        known = self._master.intent.settings.queues.get(queue)
+        return known is not None and known.driver == driver
+
+    def _restart_marked(self, driver: str, marks: dict[str, Any]) -> None:
         """Restart the queues for which somebody asked all hosts."""
+        marks = {queue: mark for queue, mark in marks.items() if self._is_at(driver, queue)}
         fresh = self._restart_marks.fresh(marks, time.monotonic() - self._master.started)
         queues = tuple(queue for queue in fresh if queue in self._master.intent.queues)
         if queues:
             self._master.log.info("restart", queues=",".join(queues), why="asked of all hosts")
             self._master.intent.refresh(Targets(queues, ()), Reason.RESTART)
 
-    def _take_new_identity(self, lost: str) -> None:
-        """Go on as another host: others have declared this one dead, and its consumers are Gone (law D6)."""
-        if lost != self._master.state.host:
+    def _take_new_identity(self, driver: str, lost: str) -> None:
+        """Go on as another host where others declared this one dead, and its consumers are Gone (law D6)."""
+        if lost != self._master.state.host_at(driver):
             return  # said by a scheduler that is being replaced for that
         self._master.news.host_lost = (lost, time.time())
         try:
-            renew_host(self._master.state)
+            renew_host(self._master.state, driver)
         except OSError as error:  # the next master will be told what this one was
             self._master.news.problem("state_dir", f"cannot write a new identity: {error.strerror}")
         self._master.log.warning(
-            "new_identity", lost=lost, host=self._master.state.host, why="others declared it dead"
-        )
+            "new_identity", lost=lost, host=self._master.state.host_at(driver), driver=driver or None,
+            why="others declared it dead",
+        )  # fmt: skip
         for kept in self._master.nursery.kept.values():
-            # Templates work for nobody: each order says for whom. Programs know nothing of hosts.
-            if not is_template(kept) and not kept.is_program:
+            # Of all others nobody knows of hosts; a template is told with each order.
+            if kept.driver == driver and (kept.is_consumer or is_scheduler(kept.pool)):
                 self._master.note(events.Disowned(kept.id))
+
+    def _end_of_news(self, kept: Kept) -> None:
+        """Forget what a scheduler told whose driver nobody wants any more."""
+        if kept.pool not in {pool.name for pool in self._master.intent.wanted().pools}:
+            self._master.news.sampled(kept.pool, None)
+            self._master.news.solved(_about(kept, "driver"))
+            self._master.news.solved(_about(kept, "store"))
 
     def _note_ready(self, kept: Kept) -> None:
         self._master.log.debug("ready", name=kept.name, pid=kept.pid)
@@ -183,3 +196,8 @@ class Hearing:
         wanted, _ = self._master.intent.generation_of(kept.pool)
         if kept.is_consumer and self._master.book.children[kept.id].generation == wanted:
             self._master.news.solved(kept.pool)
+
+
+def _about(scheduler: Kept, about: str) -> str:
+    """Return what a scheduler's news are about, in words that tell its driver from others."""
+    return f"{about} {scheduler.driver}" if scheduler.driver and about in ("driver", "store") else about

@@ -8,7 +8,8 @@ began: a consumer that dies while newer code or settings are not proved comes ba
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import replace
 
 from procqueue.core.autoscale import Scaling
 from procqueue.core.changes import Change, Need, changes
@@ -51,6 +52,10 @@ class Intent:
         self._imports_since: dict[str, int] = {}  # queue → as in pools.Ask
         self.scalings: dict[str, Scaling] = {}  # of queues whose number follows the load
         self.looks = 0  # how often the code was to be compared with the disk
+        self._at: dict[str, Settings] = {}  # by driver: what belonged to it when it was looked at last
+        self.held_at: Callable[[str], Collection[str]] = (
+            lambda _driver: ()
+        )  # queues that consumers still hold
         self.held = False  # programs wait until those of a former master are gone
         self.read_at = time.time()
 
@@ -93,6 +98,20 @@ class Intent:
         scaling = self.scalings.get(queue)
         return scaling.count if scaling else self.queues[queue].processes
 
+    def at(self, driver: str) -> Settings:
+        """Return what a driver's scheduler has to know.
+
+        Queues that were taken from the driver are in it until the last of their consumers has left.
+        """
+        present = self.settings.of_driver(driver) if driver in self.settings.used_drivers else None
+        before = self._at.get(driver, present)
+        assert before is not None, f"nobody ever wanted driver {driver!r}"
+        after = present or replace(before, queues={}, crons={})
+        held = self.held_at(driver)
+        left = {name: queue for name, queue in before.queues.items() if name in held}
+        self._at[driver] = replace(after, queues={**left, **after.queues})
+        return self._at[driver]
+
     def ok_codes(self, pool: str) -> tuple[int, ...]:
         """Return the exit codes with which a child has done its work; () if it never has."""
         if pool == pools.INSPECTOR:
@@ -129,8 +148,7 @@ class Intent:
             found.append(pools.of_watcher())
         if self.looks:
             found.append(pools.of_inspector(self.looks))
-        if queues:
-            found.append(pools.of_scheduler())
+        found += map(pools.of_scheduler, self._drivers())
         self._graces |= {pool.name: pool.grace for pool in found}
         return Wanted(tuple(found), self.phase, self._graces)
 
@@ -149,8 +167,16 @@ class Intent:
     def apply(self, new: Settings) -> list[Change]:
         """Want what a new configuration says; return what differs. If that needs a start, nothing is done."""
         found = changes(self.settings, new)
+        found += [
+            Change(f"drivers.{name}" if name else "driver", "changed", Need.START)
+            for name in self._drivers()  # also those that are about to be given up
+            if name not in self.settings.used_drivers
+            and self._at[name].driver != new.used_drivers.get(name, self._at[name].driver)
+        ]
         if any(change.need is Need.START for change in found):
             return found
+        for driver in self._drivers():
+            self.at(driver)  # as it is now: what is taken from it is still to be kept house for
         imports = [name for name in new.queues if _imports(self.settings, name) != _imports(new, name)]
         self._imports_since |= dict.fromkeys(imports, self.generation + 1)
         self.settings, self.read_at = new, time.time()
@@ -187,6 +213,11 @@ class Intent:
             return Ask(0, *self.generation_of(copy))
         runs = copy not in self.wishes.stopped and (program.autostart or copy in self.wishes.started)
         return Ask(int(runs), *self.generation_of(copy))
+
+    def _drivers(self) -> list[str]:
+        """Return the drivers that need a scheduler: those of the queues, and of whoever is still to leave."""
+        used = dict.fromkeys(queue.driver for queue in self.queues.values())
+        return [*used, *(driver for driver in self._at if driver not in used and self.held_at(driver))]
 
     def _serves(self, name: str) -> bool:
         return not self._only or name in self._only

@@ -64,8 +64,8 @@ def serve(
     _let_others_in(state, settings)
     works.take_over(settings.master.state_dir, state)
     os.chdir(settings.root)
-    drivers = [_DRIVERS[settings.driver.scheme]] if settings.needs_driver else []
-    _import_before_fork((*_BEFORE_FORK, *drivers))
+    drivers = {_DRIVERS[driver.scheme] for driver in settings.used_drivers.values()}
+    _import_before_fork((*_BEFORE_FORK, *sorted(drivers)))
     log = Log("master", settings.logging.level, patient=False)
     if settings.master.grace is None and (most := most_grace(os.environ)):
         log.info("grace", at_most=f"{most[0]:.0f}s", why=most[1], otherwise="[master] grace")

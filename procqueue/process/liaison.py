@@ -1,8 +1,9 @@
-"""What master and scheduler tell each other about the living and the dead; what a former master left.
+"""What master and schedulers tell each other about the living and the dead; what a former master left.
 
-Nothing told here has to arrive: a death is told again until the scheduler says that it is reclaimed, and the
-scheduler compares what the driver knows with who lives (law S6). The event makes it quick, the comparison
-makes it certain.
+Each scheduler hears of those who take from its own driver: so each death is reclaimed where its messages are,
+and after the master's death nobody is seen off by two. Nothing told here has to arrive: a death is told again
+until the scheduler says that it is reclaimed, and the scheduler compares what the driver knows with who lives
+(law S6). The event makes it quick, the comparison makes it certain.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
 from procqueue.core.fate import Cause
@@ -17,59 +19,67 @@ from procqueue.core.settings.model import Settings
 from procqueue.process.log import Log
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.orphans import LOOK_EVERY, Orphan, grace_of
-from procqueue.process.pools import SCHEDULER
+from procqueue.process.pools import is_scheduler
 from procqueue.process.reclaim import Death
 from procqueue.process.statedir import Survivor
 
 
 class Liaison:
-    """The master's side of the talk with the scheduler."""
+    """The master's side of the talk with its schedulers."""
 
     def __init__(self, nursery: Nursery, log: Log) -> None:
         self._nursery = nursery
         self._log = log
-        self._deaths: dict[str, Death] = {}  # told, not yet reclaimed
+        self._deaths: dict[str, tuple[str, Death]] = {}  # told, not yet reclaimed; with the driver
         self.adopted: dict[str, Orphan] = {}
 
     def born(self, kept: Kept) -> None:
         """Tell of a new consumer."""
         self._tell(
-            "born", consumer=kept.id, pid=kept.pid, start_time=kept.start_time, pool=kept.pool,
+            kept.driver, "born", consumer=kept.id, pid=kept.pid, start_time=kept.start_time, pool=kept.pool,
             queues=kept.queues,
         )  # fmt: skip
 
-    def died(self, death: Death) -> None:
+    def died(self, driver: str, death: Death) -> None:
         """Tell of a death, until it is reclaimed."""
-        self._deaths[death.consumer] = death
+        self._deaths[death.consumer] = driver, death
         self._tell(
-            "dead", consumer=death.consumer, queues=death.queues, cause=death.cause, overdue=death.overdue,
-            detail=death.detail,
+            driver, "dead", consumer=death.consumer, queues=death.queues, cause=death.cause,
+            overdue=death.overdue, detail=death.detail,
         )  # fmt: skip
 
     def reclaimed(self, consumer: str) -> None:
         """Note that everything a dead consumer owned is settled."""
         self._deaths.pop(consumer, None)
 
-    def brief(self) -> None:
-        """Tell a fresh scheduler everything."""
+    def brief(self, scheduler: Kept) -> None:
+        """Tell a fresh scheduler everything that concerns its driver."""
         for kept in self._consumers():
-            if not kept.awaits:
+            if kept.driver == scheduler.driver and not kept.awaits:
                 self.born(kept)
-        for death in list(self._deaths.values()):
-            self.died(death)
+        for driver, death in list(self._deaths.values()):
+            if driver == scheduler.driver:
+                self.died(driver, death)
 
-    def answer_who_lives(self, known: dict[str, Any]) -> None:
-        """Answer the scheduler's comparison: who is not in the list is dead."""
+    def answer_who_lives(self, scheduler: Kept, known: dict[str, Any]) -> None:
+        """Answer the comparison of a scheduler: who is not in the list is dead."""
         living = [kept.id for kept in self._consumers()] + list(self.adopted)
-        self._tell("living", known=known, consumers=living)  # first: a lifeline holds a few hundred messages
-        self.brief()
+        # First: a lifeline holds a few hundred messages.
+        self._tell(scheduler.driver, "living", known=known, consumers=living)
+        self.brief(scheduler)
+
+    def held_at(self, driver: str) -> set[str]:
+        """Return the queues of which consumers of a driver live, or are still to be reclaimed."""
+        living = [kept.queues for kept in self._consumers() if kept.driver == driver]
+        dead = [death.queues for of, death in self._deaths.values() if of == driver]
+        return {queue for queues in (*living, *dead) for queue in queues}
 
     def _consumers(self) -> list[Kept]:
         return [kept for kept in self._nursery.kept.values() if kept.is_consumer]
 
-    def _tell(self, what: str, **facts: Any) -> None:
+    def _tell(self, driver: str, what: str, **facts: Any) -> None:
         for kept in self._nursery.kept.values():
-            if kept.pool == SCHEDULER:
+            if is_scheduler(kept.pool) and kept.driver == driver:
                 kept.lifeline.say(what, **facts)
 
 
@@ -90,14 +100,16 @@ class Adoption:
         """Take over what the boards tell of."""
         now = time.monotonic()
         for one in found:
+            driver = _driver_of(one, settings)
             if one.pidfd is None:
-                self._liaison.died(Death(one.consumer, one.queues, Cause.UNWATCHED))
+                self._liaison.died(driver, Death(one.consumer, one.queues, Cause.UNWATCHED))
                 continue
             orphan = Orphan(
                 one.consumer, one.queues, one.pid, one.pidfd, self._boards, now + grace_of(settings, one.pool)
             )
             self._liaison.adopted[one.consumer] = orphan
-            self._selector.register(one.pidfd, selectors.EVENT_READ, lambda orphan=orphan: self._bury(orphan))
+            bury = partial(self._bury, driver, orphan)
+            self._selector.register(one.pidfd, selectors.EVENT_READ, bury)
             self._log.warning("adopted", consumer=one.consumer, pid=one.pid)
             self.at = now
 
@@ -114,7 +126,13 @@ class Adoption:
         for orphan in self._liaison.adopted.values():
             orphan.put_off(seconds)
 
-    def _bury(self, orphan: Orphan) -> None:
+    def _bury(self, driver: str, orphan: Orphan) -> None:
         self._selector.unregister(orphan.pidfd)
         del self._liaison.adopted[orphan.consumer]
-        self._liaison.died(orphan.bury())
+        self._liaison.died(driver, orphan.bury())
+
+
+def _driver_of(one: Survivor, settings: Settings) -> str:
+    """Return where it took its messages from. A driver that was given another name is its queue's by now."""
+    queue = settings.queues.get(one.pool)
+    return queue.driver if queue and one.driver not in settings.used_drivers else one.driver

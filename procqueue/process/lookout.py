@@ -1,7 +1,7 @@
 """The lookout: each second the boards are read for messages past their deadline, and memory is measured.
 
 A deadline that is seen coming is met to the millisecond; one that begins and ends within a second may be
-enforced up to a second late. The scheduler's board says whether its loop turns: one that is stopped, or stuck
+enforced up to a second late. A scheduler's board says whether its loop turns: one that is stopped, or stuck
 in a call, has to go before other hosts would call this one dead (law D6). Nothing here decides: it makes
 events of what it sees.
 """
@@ -15,7 +15,7 @@ from procqueue.core.events import Event, Overdue, OverMemory, Reason, Silent, Sp
 from procqueue.core.watch import Watch, scheduler_patience
 from procqueue.process.intent import Intent
 from procqueue.process.nursery import Kept, Nursery
-from procqueue.process.pools import SCHEDULER
+from procqueue.process.pools import is_scheduler
 
 _LOOK_EVERY = 1.0
 
@@ -74,7 +74,7 @@ class Lookout:
 
     def _look_at_schedulers(self, book: Book, now: float) -> Iterator[Event]:
         """See who stands still. After a sleep of our own the watch begins anew."""
-        schedulers = [kept for kept in self._nursery.kept.values() if kept.pool == SCHEDULER]
+        schedulers = [kept for kept in self._nursery.kept.values() if is_scheduler(kept.pool)]
         if schedulers:
             self.soon(now)
         if now < self._beats_at:

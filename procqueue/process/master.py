@@ -43,7 +43,7 @@ from procqueue.process.news import LastExit, News
 from procqueue.process.nursery import Kept, Nursery, cause_of, reason_of
 from procqueue.process.output import Output
 from procqueue.process.pauses import Pauses
-from procqueue.process.pools import LOGGER, SCHEDULER
+from procqueue.process.pools import LOGGER, is_scheduler
 from procqueue.process.reclaim import Death
 from procqueue.process.reloads import Reloads
 from procqueue.process.signals import Signals
@@ -110,6 +110,7 @@ class Master:
         self.control = Control(state.socket, state.access, self.selector, self._verbs.answer)
         self._foothold = Foothold(self)
         self.liaison = Liaison(self.nursery, self.log)
+        self.intent.held_at = self.liaison.held_at
         self.news.heard = lambda about, text: self.hooks.happened("on_problem", about, text)
         self.adoption = Adoption(state.boards, self.selector, self.liaison, self.log)
         self.former = Former(state.path, self.selector, log)
@@ -215,8 +216,8 @@ class Master:
         self.log.debug("forked", name=kept.name, pid=kept.pid)
         if kept.pool == LOGGER:
             self.output.brief()
-        elif kept.pool == SCHEDULER:
-            self.liaison.brief()
+        elif is_scheduler(kept.pool):
+            self.liaison.brief(kept)
             self.lookout.soon(time.monotonic())
         elif kept.is_consumer:
             self.liaison.born(kept)
@@ -338,7 +339,7 @@ class Master:
         if kept.is_consumer:
             detail = {**kept.detail, **exited.facts()}
             cause = cause_of(reason, child.killed or kept.overdue is not None)
-            self.liaison.died(Death(kept.id, kept.queues, cause, kept.overdue, detail))
+            self.liaison.died(kept.driver, Death(kept.id, kept.queues, cause, kept.overdue, detail))
             if self._burst is not None and cause is not Cause.STOPPED:
                 self.ended_badly = True
                 if self._burst.once or child.ready is None:

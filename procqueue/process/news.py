@@ -34,20 +34,44 @@ def moment(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a scheduler has told last of its queues."""
+
+    at: float
+    counts: dict[str, dict[str, int]]
+    oldest: dict[str, float]  # for how long (s) the head of a queue waits
+    # Queues that are paused everywhere: since and until when (None: until resumed), seconds since 1970.
+    paused: dict[str, tuple[float, float | None]]
+    gates: dict[str, tuple[str, float]]  # of queues whose gate is not open: how it stands, and since when
+    crons: dict[str, float]  # when each ticks next, seconds since 1970
+
+    @classmethod
+    def of(cls, message: dict[str, Any], is_its: Callable[[str], bool]) -> Sample:
+        """Return what it says of the queues that are its."""
+
+        def own(told: dict[str, Any]) -> dict[str, Any]:
+            return {queue: one for queue, one in told.items() if is_its(queue)}
+
+        paused = {queue: (one[0], one[1]) for queue, one in own(message["paused"]).items()}
+        gates = {queue: (one[0], one[1]) for queue, one in own(message["gates"]).items()}
+        return cls(
+            message["at"], own(message["counts"]), own(message["oldest"]), paused, gates, message["crons"]
+        )
+
+
 @dataclass(slots=True)
 class News:
     """The news of one master. Moments are wall clock: they are for people."""
 
     log: Log
     heard: Callable[[str, str], None] = field(default=lambda _about, _text: None)  # of each new problem
-    counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    counts_at: float = 0.0
-    oldest: dict[str, float] = field(default_factory=dict)  # for how long (s) the head of a queue waits
-    # Queues that are paused everywhere: since and until when (None: until resumed), seconds since 1970.
+    samples: dict[str, Sample] = field(default_factory=dict)  # by scheduler
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)  # this and the next four: of all samples
+    oldest: dict[str, float] = field(default_factory=dict)
     paused: dict[str, tuple[float, float | None]] = field(default_factory=dict)
-    # Queues whose gate is not open: how it stands, and since when.
     gates: dict[str, tuple[str, float]] = field(default_factory=dict)
-    crons: dict[str, float] = field(default_factory=dict)  # when each ticks next, seconds since 1970
+    crons: dict[str, float] = field(default_factory=dict)
     problems: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since)
     notes: dict[str, tuple[str, float]] = field(default_factory=dict)  # about → (text, since): no problems
     last_exits: dict[str, LastExit] = field(default_factory=dict)
@@ -57,6 +81,23 @@ class News:
 
     repairs: dict[Repair, int] = field(default_factory=dict)
     repaired_at: float = 0.0
+
+    @property
+    def counts_at(self) -> float:
+        """When the oldest of the samples was taken; 0: there is none."""
+        return min((sample.at for sample in self.samples.values()), default=0.0)
+
+    def sampled(self, scheduler: str, sample: Sample | None) -> None:
+        """Take note of what a scheduler tells; None: it tells no more."""
+        if sample is not None:
+            self.samples[scheduler] = sample
+        elif self.samples.pop(scheduler, None) is None:
+            return
+        for name in ("counts", "oldest", "paused", "gates", "crons"):
+            merged: dict[str, Any] = {}
+            for one in self.samples.values():
+                merged |= getattr(one, name)
+            setattr(self, name, merged)
 
     def repaired(self, kind: Repair, number: int) -> None:
         """Count what a store had lost, or had again. Whoever noticed it has logged it."""

@@ -35,6 +35,7 @@ class Kept:
     pidfd: int
     lifeline: Lifeline
     queues: tuple[str, ...] = ()
+    driver: str = ""  # where a consumer takes its messages from, or a scheduler keeps house
     is_program: bool = False
     start_time: int | None = None
     awaits: str = ""  # the template that is still to fork it: until then there is no process
@@ -116,13 +117,14 @@ class Nursery:
         *,
         parent_death: int | None,
         keep: tuple[int, ...],
+        driver: str = "",
         output: tuple[int, int] = (1, 2),
         runs_user_code: bool = True,
     ) -> Kept:
         """Make a child. Raises OSError where none can be made."""
         limits = self._descriptors if runs_user_code else None
         born = fork_child(body, parent_death=parent_death, keep=keep, descriptors=limits, output=output)
-        kept = Kept(id, pool, index, born.pid, born.pidfd, born.lifeline, queues)
+        kept = Kept(id, pool, index, born.pid, born.pidfd, born.lifeline, queues, driver)
         self.adopt(kept)
         return kept
 

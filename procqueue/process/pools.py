@@ -12,7 +12,8 @@ from procqueue.core.settings.program import How, ProgramSettings, Restart
 from procqueue.core.wanted import Pool, Rules
 from procqueue.process.application import modules_of
 
-#: The pool of the scheduler, and the beginning of those of templates; nothing else can have such a name.
+#: The pool of the scheduler, and the beginning of those of other drivers' and of templates; nothing else can
+#: have such a name.
 SCHEDULER = "@scheduler"
 TEMPLATE = "@template:"
 INSPECTOR = "@inspector"
@@ -85,9 +86,19 @@ def of_program(program: ProgramSettings, asks: Mapping[str, Ask]) -> list[Pool]:
     ]
 
 
-def of_scheduler() -> Pool:
-    """Return the pool of the scheduler: it is needed until all consumers are gone."""
-    return Pool(SCHEDULER, 1, surge=0, start_timeout=0.0, last=1)
+def of_scheduler(driver: str) -> Pool:
+    """Return the pool of a driver's scheduler: it is needed until all consumers are gone."""
+    return Pool(f"{SCHEDULER}:{driver}" if driver else SCHEDULER, 1, surge=0, start_timeout=0.0, last=1)
+
+
+def is_scheduler(pool: str) -> bool:
+    """Return whether it is the pool of a scheduler."""
+    return pool.partition(":")[0] == SCHEDULER
+
+
+def driver_of(scheduler: str) -> str:
+    """Return the name of a scheduler's driver, by its pool."""
+    return scheduler.partition(":")[2]
 
 
 def of_logger() -> Pool:

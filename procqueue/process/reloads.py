@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from procqueue.core import events
@@ -26,7 +27,7 @@ from procqueue.process.log import Log
 from procqueue.process.news import News
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import Output
-from procqueue.process.pools import SCHEDULER, WATCHER
+from procqueue.process.pools import WATCHER, is_scheduler
 from procqueue.process.rights import lets_others_pass
 from procqueue.process.statedir import StateDir, let_pass
 
@@ -101,12 +102,12 @@ class Reloads:
             if name in self._master.book.proved:  # one that was there before is not wanted as it was
                 self._master.note(events.Proved(name, intent.generation_of(name)[0]))
         if watched != (intent.settings.files, intent.settings.reload):
-            self._renew(WATCHER)
+            self._renew(WATCHER.__eq__)
         self._master.news.solved("configuration")
         for change in found:
             self._master.log.info("reload", change=change.words())
         if any(change.table.startswith(("queues.", "cron.")) for change in found):
-            self._renew(SCHEDULER)  # it shall know the queues as they are now
+            self._renew(is_scheduler)  # they shall know the queues as they are now
         if any(change.table == "logging" for change in found):
             self._master.output.renew()
         return found
@@ -172,8 +173,8 @@ class Reloads:
         templates = [pool for pool, queues in forks_for.items() if queue in queues]
         return any(self.code.knows(pool) for pool in (queue, *templates))
 
-    def _renew(self, pool: str) -> None:
-        """Have another child of our own, with the settings of now."""
+    def _renew(self, meant: Callable[[str], bool]) -> None:
+        """Have other children of our own, with the settings of now, in the pools that are meant."""
         for kept in self._master.nursery.kept.values():
-            if kept.pool == pool:
+            if meant(kept.pool):
                 self._master.note(events.Spent(kept.id, Reason.RELOAD))

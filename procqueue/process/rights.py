@@ -47,14 +47,19 @@ def refuse_who_cannot_open(settings: Settings) -> None:
 
 def who_cannot_open(settings: Settings) -> Iterator[Problem]:
     """Yield a problem for each queue whose user cannot open the database, where there is one."""
-    if settings.driver.scheme != "sqlite":
-        return
+    for name, driver in settings.used_drivers.items():
+        if driver.scheme == "sqlite":
+            table = f"[drivers.{name}]" if name else "[driver]"
+            yield from _who_cannot_open(settings.of_driver(name), table)
+
+
+def _who_cannot_open(settings: Settings, table: str) -> Iterator[Problem]:
     for queue in settings.queues.values():
         if queue.enabled and queue.environment.user and (why := _as_its_user(queue, settings)):
             origin = queue.origins["user"]
             text = f"{queue.environment.user!r} cannot open the database: {why}"
             hint = (
-                'with a group of that user in [driver] group and [driver] mode = "0660" he can; what was '
+                f'with a group of that user in {table} group and {table} mode = "0660" he can; what was '
                 "made before keeps its own: chgrp and chmod it (files 0660, their directory 2770)"
             )
             yield Problem(origin.file, origin.line, f"queues.{queue.name}.user", text, hint)

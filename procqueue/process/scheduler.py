@@ -1,4 +1,4 @@
-"""The scheduler: the driver's housekeeping, in one child that runs no user code and leaves last.
+"""The scheduler: a driver's housekeeping, in one child that runs no user code and leaves last.
 
 Each pass: it beats for this host and watches the others (hosts.py), the dead are reclaimed, what is held
 behind a slow message goes back. Each round, once a second: due messages become waiting, documents of foreign
@@ -38,7 +38,6 @@ from procqueue.process.inbox import read_foreign
 from procqueue.process.lengths import Lengths
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
-from procqueue.process.pools import SCHEDULER
 from procqueue.process.reclaim import Death, Living, board_path, reclaim
 from procqueue.process.spawn import let_signals_in
 from procqueue.process.takeback import TakeBack
@@ -59,18 +58,26 @@ _STORE = "store"
 
 
 class Scheduler:
-    """One scheduler process. `run` is its whole life."""
+    """One scheduler process. `run` is its whole life. `settings`: what belongs to its driver."""
 
     def __init__(
-        self, settings: Settings, id: str, host: str, boards: str, lifeline: Lifeline, poke: int
+        self,
+        settings: Settings,
+        pool: str,
+        id: str,
+        host: str,
+        boards: str,
+        lifeline: Lifeline,
+        poke: int,
     ) -> None:
         self._settings = settings
+        self._pool = pool
         self._id = id
         self._host = host
         self._boards = boards
         self._lifeline = lifeline
         self._poke = poke
-        self._log = Log("scheduler", settings.logging.level)
+        self._log = Log(pool[1:], settings.logging.level)
         self._queues = tuple(dict.fromkeys(q for s in settings.queues.values() for q in (s.name, *s.serves)))
         self._once = {name for name, queue in settings.queues.items() if begins_once(queue)}
         self._living: dict[str, Living] = {}
@@ -373,7 +380,7 @@ class Scheduler:
     def _facts(self) -> dict[str, Any]:
         pid = os.getpid()
         return {
-            "consumer": self._id, "host": self._host, "pool": SCHEDULER, "index": 0, "generation": 1,
+            "consumer": self._id, "host": self._host, "pool": self._pool, "index": 0, "generation": 1,
             "pid": pid, "start_time": kernel.start_time_of(pid), "boot_id": kernel.boot_id(),
         }  # fmt: skip
 

@@ -4,6 +4,7 @@ master.lock   POSIX record lock (lock.py)      boards/       one file per consum
 master.pid    for people and scripts           control.sock  the control socket (control.py)
 host          the identity of this host towards the store; outlives the master, so that the next one
               can reclaim what was owned under it, unless others have declared it dead (law D6)
+host@NAME     the same towards the store of [drivers.NAME]: who is dead there lives on elsewhere
 """
 
 from __future__ import annotations
@@ -34,11 +35,26 @@ class StateDir:
     lost: bool = False  # it is another master's by now
     access: Access = field(default_factory=Access)  # to the control socket
     passable: bool = False  # others may go through it to what they may open
+    named: dict[str, str] = field(default_factory=dict)  # the identities towards drivers with a name
 
     @property
     def boards(self) -> str:
         """Where the boards lie."""
         return f"{self.path}/boards"
+
+    def host_at(self, driver: str) -> str:
+        """Return the identity of this host towards the store of a driver."""
+        if not driver:
+            return self.host
+        if driver not in self.named:
+            file = _host_file(self, driver)
+            with contextlib.suppress(OSError):
+                self.named[driver] = _kept_host(file)
+            if not self.named.get(driver):
+                self.named[driver] = secrets.token_hex(8)
+                with contextlib.suppress(OSError):  # else the next master will be somebody else there
+                    _write_host(file, self.named[driver])
+        return self.named[driver]
 
     @property
     def socket(self) -> str:
@@ -56,6 +72,7 @@ class Survivor:
     pid: int
     queues: tuple[str, ...]
     pidfd: int | None
+    driver: str = ""
 
 
 def open_state_dir(path: str) -> StateDir:
@@ -91,7 +108,8 @@ def take_again(state: StateDir) -> None:
     if state.passable:
         let_pass(state.path)
     _write(f"{state.path}/master.pid", f"{os.getpid()}\n")
-    _write_host(state)
+    for driver in ("", *state.named):
+        _write_host(_host_file(state, driver), state.host_at(driver))
 
 
 def leave_state_dir(state: StateDir) -> None:
@@ -125,14 +143,22 @@ def survivors(state: StateDir) -> list[Survivor]:
     return found
 
 
-def renew_host(state: StateDir) -> None:
-    """Take a new identity towards the store. Raises OSError where it cannot be kept for the next master."""
-    state.host = secrets.token_hex(8)
-    _write_host(state)
+def renew_host(state: StateDir, driver: str) -> None:
+    """Take a new identity towards a store. Raises OSError where it cannot be kept for the next master."""
+    host = secrets.token_hex(8)
+    if driver:
+        state.named[driver] = host
+    else:
+        state.host = host
+    _write_host(_host_file(state, driver), host)
 
 
-def _write_host(state: StateDir) -> None:
-    _write(f"{state.path}/host", f"{state.host} {_place(state.path)}\n")
+def _host_file(state: StateDir, driver: str) -> str:
+    return f"{state.path}/host@{driver}" if driver else f"{state.path}/host"
+
+
+def _write_host(file: str, host: str) -> None:
+    _write(file, f"{host} {_place(os.path.dirname(file))}\n")
 
 
 def _survivor(path: str) -> Survivor:
@@ -144,8 +170,9 @@ def _survivor(path: str) -> Survivor:
         same_boot = identity["boot_id"] == kernel.boot_id()
         pidfd = kernel.open_pidfd(pid, started) if same_boot else None
         return Survivor(
-            str(identity["consumer"]), str(identity["pool"]), int(identity["index"]), pid, board.queues, pidfd
-        )
+            str(identity["consumer"]), str(identity["pool"]), int(identity["index"]), pid, board.queues,
+            pidfd, str(identity.get("driver", "")),
+        )  # fmt: skip
     except (KeyError, ValueError, TypeError, OverflowError) as error:
         raise NoBoard(f"{path}: {error}") from error
 
@@ -166,19 +193,24 @@ def _host(path: str) -> str:
     A copy of the directory (an image of a container, a restored backup) must not take itself for the
     original: it would reclaim what the original's living consumers own.
     """
-    place = _place(os.path.dirname(path))
     try:
-        with open(path, encoding="ascii") as file:
-            host, _, kept_at = file.read().strip().partition(" ")
-        if len(host) == 16 and host.isalnum() and kept_at == place:
+        if host := _kept_host(path):
             return host
         shutil.rmtree(f"{os.path.dirname(path)}/boards")
         os.mkdir(f"{os.path.dirname(path)}/boards", mode=0o700)
     except FileNotFoundError:
         pass
     host = secrets.token_hex(8)
-    _write(path, f"{host} {place}\n")
+    _write_host(path, host)
     return host
+
+
+def _kept_host(path: str) -> str:
+    """Return the identity kept in a file, "" if it is that of another place. Raises FileNotFoundError."""
+    with open(path, encoding="ascii") as file:
+        host, _, kept_at = file.read().strip().partition(" ")
+    is_ours = len(host) == 16 and host.isalnum() and kept_at == _place(os.path.dirname(path))
+    return host if is_ours else ""
 
 
 def _place(folder: str) -> str:

@@ -18,7 +18,7 @@ from procqueue.process.copies import Copies
 from procqueue.process.intent import Intent
 from procqueue.process.news import LastExit, News, moment
 from procqueue.process.nursery import Kept, Nursery
-from procqueue.process.pools import LOGGER, SCHEDULER, WATCHER
+from procqueue.process.pools import LOGGER, SCHEDULER, WATCHER, driver_of, is_scheduler
 from procqueue.process.statedir import StateDir
 from procqueue.process.status_programs import processes
 from procqueue.process.templates import Templates, is_template
@@ -55,6 +55,11 @@ def status(master: Described) -> dict[str, Any]:
         "v": 1,
         "master": _master(master, now),
         "scheduler": _only(master, SCHEDULER, now),
+        "schedulers": {  # of drivers with a name
+            driver_of(pool.name): _only(master, pool.name, now)
+            for pool in master.intent.wanted().pools
+            if is_scheduler(pool.name) and pool.name != SCHEDULER
+        },
         "logger": _only(master, LOGGER, now),
         "watcher": _only(master, WATCHER, now),
         "templates": [
@@ -104,7 +109,7 @@ def _problems(master: Described, now: float) -> list[dict[str, Any]]:
         for about, (text, since) in master.news.problems.items()
     ]
     for pool in master.intent.wanted().pools:
-        if master.book.pulse(pool.name).loops(now) and pool.name != SCHEDULER:
+        if master.book.pulse(pool.name).loops(now) and not is_scheduler(pool.name):
             first = time.time() - (now - master.book.pulse(pool.name).deaths[0])
             about = pool.name
             text = "its consumers die again and again; last_exit says how"
@@ -191,6 +196,7 @@ def _queue(master: Described, name: str, now: float) -> dict[str, Any]:
     consumers += _absent(master, name, {k.index for k in kept}, wanted, now)
     return {
         "state": _queue_state(master, name, wanted, ready),
+        "driver": master.intent.settings.queues[name].driver,
         "wanted": wanted,
         "ready": ready,
         "by_hand": _by_hand(master, name),

@@ -12,6 +12,7 @@ import gc
 import os
 import select
 import signal
+from collections.abc import Mapping
 from typing import Any
 
 from procqueue.core.exits import Exit
@@ -41,7 +42,7 @@ class Template:
         queue: QueueSettings,
         boards: str,
         lifeline: Lifeline,
-        poke: int,
+        pokes: Mapping[str, int],
         burst: Burst | None = None,
         *,
         insists: bool = False,
@@ -50,7 +51,7 @@ class Template:
         self._queue = queue
         self._boards = boards
         self._lifeline = lifeline
-        self._poke = poke
+        self._pokes = pokes  # by driver
         self._burst = burst
         self._insists = insists
         self._log = Log("template", settings.logging.level)
@@ -155,7 +156,7 @@ class Template:
             gc.disable()
         queue = self._settings.queues[identity.pool]
         return Consumer(
-            self._settings, queue, identity, self._boards, lifeline, self._poke, self._burst,
+            self._settings, queue, identity, self._boards, lifeline, self._pokes[queue.driver], self._burst,
             paused=lifeline.first["paused"], preloaded=True, handed=handed,
         ).run()  # fmt: skip
 

@@ -139,8 +139,8 @@ class Templates:
         child = self._master.book.children[kept.id]
         template = self._master.nursery.kept[kept.awaits]
         template.lifeline.say(
-            "fork", consumer=kept.id, host=self._master.state.host, pool=kept.pool, index=kept.index,
-            generation=child.generation, handed=kept.handed, fds=kept.theirs,
+            "fork", consumer=kept.id, host=self._master.state.host_at(kept.driver), pool=kept.pool,
+            index=kept.index, generation=child.generation, handed=kept.handed, fds=kept.theirs,
         )  # fmt: skip
         kept.hand_on()
 

@@ -24,7 +24,7 @@ def read(config: str | None) -> Settings | None:
 
 
 def for_live(settings: Settings | None, folder: str) -> Settings:
-    """Return what real consumers run with in `folder`: the same queues, another store, and nothing else.
+    """Return what real consumers run with in `folder`: the same queues, all in one store, and nothing else.
 
     No programs and no hooks are run, no file is watched, and all output goes to one place.
     """
@@ -33,6 +33,7 @@ def for_live(settings: Settings | None, folder: str) -> Settings:
     return replace(
         settings,
         driver=DriverSettings(f"sqlite://{folder}/db/queue.db", durability="normal"),
+        drivers={},
         master=replace(settings.master, state_dir=f"{folder}/run"),
         queues={name: _quiet(queue) for name, queue in settings.queues.items()},
         programs={},
@@ -45,7 +46,7 @@ def for_live(settings: Settings | None, folder: str) -> Settings:
 
 def _quiet(queue: QueueSettings) -> QueueSettings:
     plain = QueueSettings(queue.name)
-    return replace(queue, stdout=plain.stdout, stderr=plain.stderr)
+    return replace(queue, driver="", stdout=plain.stdout, stderr=plain.stderr)
 
 
 def _of_imported_tasks(folder: str) -> Settings:

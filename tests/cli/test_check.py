@@ -37,6 +37,23 @@ def test_secrets_are_masked(place: Place) -> None:
     assert "geheim" not in ran.out + ran.err
 
 
+def test_each_driver_is_opened_and_the_one_that_is_away_is_named(place: Place) -> None:
+    place.write(
+        "procqueue.toml",
+        "app=['app']\n[drivers.far]\nurl='redis://u:geheim@localhost:1/0'\n"
+        "[queues.emails]\n[queues.images]\ndriver='far'\n",
+    )
+
+    ran = place.run("check", "--connect", "--json")
+    work = place.run("work", "emails", "images")
+
+    assert ran.code == 69
+    assert [one["key"] for one in ran.json["problems"]] == ["drivers.far"]
+    assert "geheim" not in ran.out + ran.err
+    assert "redis://u:***@localhost:1/0 (drivers.far: images)" in place.run("check").out
+    assert work.code == 2 and "not at the same driver" in work.err
+
+
 def test_connect_opens_the_driver(place: Place) -> None:
     assert place.run("check", "--connect").code == 0
 

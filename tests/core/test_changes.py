@@ -101,6 +101,28 @@ def test_who_takes_messages_of_a_queue_is_replaced_with_it() -> None:
     ]  # fmt: skip
 
 
+def test_a_queue_that_moves_to_another_driver_has_all_who_may_push_to_it_replaced() -> None:
+    new = replace(queue(driver="other"), drivers={"other": DriverSettings("redis://x")})
+
+    there, back = changes(BASE, new), changes(new, BASE)
+
+    assert [(one.table, one.what, one.need, one.keys) for one in there] == [
+        ("drivers.other", "added", Need.NOTHING, ()),
+        ("drivers", "changed", Need.FRESH, ("emails",)),
+        ("queues.emails", "changed", Need.FRESH, ("driver",)),
+    ]
+    assert Change("drivers.other", "removed", Need.GONE) in back
+    assert "stay behind" in there[1].words()
+
+
+def test_a_driver_with_a_name_is_as_fixed_as_the_one_without_and_one_that_nobody_uses_is_free() -> None:
+    old = replace(queue(driver="other"), drivers={"other": DriverSettings("redis://x")})
+    new = replace(old, drivers={"other": DriverSettings("redis://y"), "more": DriverSettings("redis://z")})
+
+    assert changes(old, new) == [Change("drivers.other", "changed", Need.START, ("url",))]
+    assert changes(BASE, replace(BASE, drivers=new.drivers)) == []
+
+
 def test_each_is_said_in_a_line() -> None:
     assert [one.words() for one in changes(BASE, queue(processes=4))] == [
         "[queues.emails] changed: processes (applies at once, no process is touched)"

@@ -127,7 +127,10 @@ class Project:
         except (NoMaster, TimeoutError):
             return False
         queues = status["queues"].values()
-        return status["scheduler"]["state"] == "ready" and all(q["ready"] >= q["wanted"] for q in queues)
+        schedulers = [status["scheduler"], *status["schedulers"].values()]
+        return all(s["state"] == "ready" for s in schedulers) and all(
+            q["ready"] >= q["wanted"] for q in queues
+        )
 
     def pids(self, queue: str) -> list[int]:
         """Return the pids of the consumers of a queue that are ready or busy."""

@@ -6,11 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from procqueue.core.book import Book
+from procqueue.core.changes import Change, Need
 from procqueue.core.events import Child, Reason
 from procqueue.core.names import Targets
 from procqueue.core.plan import decide
+from procqueue.core.settings.model import DriverSettings
 from procqueue.core.wanted import Stop
 from procqueue.process.intent import Intent
+from procqueue.process.pools import is_scheduler
 from procqueue.process.wishes import Wishes
 from tests.core.test_changes import BASE, program, queue
 
@@ -53,3 +56,30 @@ def test_who_is_scaled_away_or_removed_has_the_grace_that_it_was_promised(tmp_pa
 
     stops = decide(intent.wanted(), Book({"one": clock, "two": emails}), 5.0).actions
     assert Stop("one", Reason.SCALE, 125.0) in stops and Stop("two", Reason.SCALE, 5.0 + grace) in stops
+
+
+def test_a_driver_is_kept_house_for_until_the_last_consumer_of_what_was_taken_from_it_is_gone(
+    tmp_path: Path,
+) -> None:
+    drivers = {"other": DriverSettings("redis://x")}
+    intent = Intent(replace(queue(driver="other"), drivers=drivers), Wishes(str(tmp_path / "wishes.json")))
+    assert schedulers(intent) == ["@scheduler:other", "@scheduler"]
+    held = {"emails"}
+    intent.held_at = lambda driver: held if driver == "other" else set()
+
+    intent.apply(BASE)
+
+    assert schedulers(intent) == ["@scheduler", "@scheduler:other"]
+    assert list(intent.at("").queues) == ["emails", "images"]
+    assert (intent.at("other").driver.url, list(intent.at("other").queues)) == ("redis://x", ["emails"])
+    elsewhere = replace(queue(driver="other"), drivers={"other": DriverSettings("redis://y")})
+    assert Change("drivers.other", "changed", Need.START) in intent.apply(elsewhere)
+    assert intent.settings is BASE
+    held.clear()
+    assert schedulers(intent) == ["@scheduler"]
+    intent.apply(elsewhere)
+    assert intent.at("other").driver.url == "redis://y"
+
+
+def schedulers(intent: Intent) -> list[str]:
+    return [pool.name for pool in intent.wanted().pools if is_scheduler(pool.name)]

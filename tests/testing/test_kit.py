@@ -289,7 +289,8 @@ def test_live_runs_real_consumers_in_other_processes(run: Run, tmp_path: Path) -
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/queues.toml").write_text(
         'app = ["shop"]\n[driver]\nurl = "redis://127.0.0.1:1"\n[queues.files]\nstdout = "lines.log"\n'
-        '[queues.emails]\n[queues.default]\n[processes.never]\ncommand = "false"\n'
+        '[drivers.far]\nurl = "redis://127.0.0.1:2"\n[queues.emails]\ndriver = "far"\n[queues.default]\n'
+        '[processes.never]\ncommand = "false"\n'
     )
     run(tests, app=app)
     assert not (tmp_path / "run").exists() and not (tmp_path / "lines.log").exists()

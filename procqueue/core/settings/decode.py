@@ -12,11 +12,10 @@ from dataclasses import dataclass, replace
 from procqueue.core.errors import ConfigError, Problem
 from procqueue.core.settings.crons import read_crons
 from procqueue.core.settings.documents import Document, dotted, read_document
-from procqueue.core.settings.driver import read_driver
+from procqueue.core.settings.drivers import check_drivers, read_drivers
 from procqueue.core.settings.expand import expand
 from procqueue.core.settings.keys import (
     ALL_TABLES,
-    DRIVER,
     LATER_TABLES,
     MAIN_FILE_ONLY,
     MASTER,
@@ -73,8 +72,8 @@ def _read(reading: Reading, documents: Sequence[Document], file: str, facts: Fac
     main = documents[0]
     top = reading.section(main, (), TOP, aside=ALL_TABLES)
     root = reading.attempt(main, ("root",), lambda: root_of(file, top.values.get("root", "")), "/")
-    driver_section = reading.section(main, ("driver",), DRIVER)
-    driver = read_driver(reading, driver_section, root, facts.read_secret)
+    drivers = read_drivers(reading, main, root, facts.read_secret)
+    driver = drivers[""][0]
     master_section = reading.section(main, ("master",), MASTER)
     master = read_master(master_section, root)
     queues = read_queues(reading, documents, facts.cpus, root, facts.host)
@@ -84,6 +83,7 @@ def _read(reading: Reading, documents: Sequence[Document], file: str, facts: Fac
     others = {table: section_of(reading, documents, table, keys) for table, keys in OTHERS.items()}
 
     check_names(reading, documents)
+    check_drivers(reading, drivers, queues)
     check_after(reading, programs, queues)
     _check_something_runs(reading, documents, queues)
     _check_app(reading, top, queues)
@@ -101,12 +101,13 @@ def _read(reading: Reading, documents: Sequence[Document], file: str, facts: Fac
         programs={name: program.settings for name, program in programs.items()},
         groups=groups,
         crons=crons,
+        drivers={name: settings for name, (settings, _) in drivers.items() if name},
         reload=read_reload(others["reload"], root),
         logging=read_logging(others["logging"], root),
         hooks=HookSettings(**others["hooks"].values),
         files=(file,),
         origins={
-            **_origins(top, driver_section, master_section, *others.values()),
+            **_origins(top, *(section for _, section in drivers.values()), master_section, *others.values()),
             **origins_of_groups(reading, documents),
         },
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
+from procqueue.core.settings.documents import dotted
 from procqueue.core.settings.environment import INDEX, UNLIMITED, LogTarget, To
 from procqueue.core.settings.keys import CRON, DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, Keys
 from procqueue.core.settings.model import Keep, QueueSettings, RetryDelays, Scale, Settings
@@ -39,15 +40,16 @@ def effective(settings: Settings) -> list[Effective]:
     """Every value in force, in the order of the tables; keys that only make up the driver's url are in it."""
     found = [Effective("", key, _plain(key, getattr(settings, key)), _origin(settings.origins.get(key), ""))
              for key in ("app", "root", "path")]  # fmt: skip
+    named = [(dotted(("drivers", name)), DRIVER, driver) for name, driver in settings.drivers.items()]
     for table, keys, record in (
-        ("driver", DRIVER, settings.driver), ("master", MASTER, settings.master),
+        ("driver", DRIVER, settings.driver), *named, ("master", MASTER, settings.master),
         ("logging", LOGGING, settings.logging), ("reload", RELOAD, settings.reload),
         ("hooks", HOOKS, settings.hooks),
     ):  # fmt: skip
         prefix = f"{table}."
         origins = {key.removeprefix(prefix): origin for key, origin in settings.origins.items()
                    if key.startswith(prefix)}  # fmt: skip
-        if table == "driver" and origins and "url" not in origins:
+        if keys is DRIVER and origins and "url" not in origins:
             origins["url"] = next(iter(origins.values()))
         found += _of_table(table, keys, record, origins)
     for queue in settings.queues.values():

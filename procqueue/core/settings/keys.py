@@ -128,7 +128,7 @@ QUEUE = _keys(
     Key("restart_delay_max", "longest pause between failing starts", read.needed_duration(1.0)),
     Key("unknown_task_wait", "how long a message of an unknown task is handed on", read.duration),
     Key("preload", "import the application once, in a template that forks the consumers", read.auto_or_flag),
-    Key("driver", "a driver of [drivers.NAME]"),
+    Key("driver", 'where its messages are stored: a NAME of [drivers.NAME]; "": [driver]', read.text),
     Key("gate_closed", "what a push into a closed gate does", read.choice("raise", "drop")),
     Key("length_levels", "how many waiting messages raise an event", length_levels),
     Key("keep_failed", "how many failed messages are kept, and how long", read.keep),
@@ -207,6 +207,7 @@ HOOKS = _keys(
 
 TABLES = (
     "driver",
+    "drivers",
     "master",
     "defaults",
     "queues",
@@ -219,13 +220,14 @@ TABLES = (
 )
 ONE_EACH = ("defaults", "groups", "reload", "logging", "hooks")  # stand in one file, whichever
 NAMED = ("queues", "processes", "cron")  # hold tables with names of the user's
-LATER_TABLES = ("drivers", "web")
+LATER_TABLES = ("web",)
 ALL_TABLES = frozenset(TABLES + LATER_TABLES)
-MAIN_FILE_ONLY = ("app", "root", "path", "driver", "master")
+MAIN_FILE_ONLY = ("app", "root", "path", "driver", "drivers", "master")
 
 _HOMES = {
-    "[driver]": DRIVER, "[master]": MASTER, "[queues.NAME] or [defaults]": QUEUE, "[processes.NAME]": PROGRAM,
-    "[cron.NAME]": CRON, "[logging]": LOGGING, "[reload]": RELOAD, "[hooks]": HOOKS,
+    "[driver] or [drivers.NAME]": DRIVER, "[master]": MASTER, "[queues.NAME] or [defaults]": QUEUE,
+    "[processes.NAME]": PROGRAM, "[cron.NAME]": CRON, "[logging]": LOGGING, "[reload]": RELOAD,
+    "[hooks]": HOOKS,
 }  # fmt: skip
 
 

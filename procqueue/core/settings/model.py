@@ -8,7 +8,7 @@ Two configurations that compare equal want the same: lines of the file are kept,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -178,6 +178,7 @@ class QueueSettings:
     max_running: int = 0  # over all consumers and hosts
     executor: str = "auto"  # auto | sync
     preload: str = "auto"  # auto | always | never
+    driver: str = ""  # one of Settings.drivers; "": Settings.driver
     environment: Environment = AS_THE_MASTER
     stdout: LogTarget = MASTERS_OWN
     stderr: LogTarget = WITH_STDOUT
@@ -241,6 +242,7 @@ class Settings:
     programs: dict[str, ProgramSettings]
     groups: dict[str, tuple[str, ...]]  # of queues and programs
     reload: ReloadSettings
+    drivers: dict[str, DriverSettings] = field(default_factory=dict)  # those with a name
     crons: dict[str, CronSettings] = field(default_factory=dict)
     logging: LoggingSettings = LoggingSettings()
     hooks: HookSettings = HookSettings()
@@ -253,9 +255,31 @@ class Settings:
         """Whether anybody has to open the driver: with programs alone nobody does."""
         return bool(self.queues)
 
+    @property
+    def used_drivers(self) -> dict[str, DriverSettings]:
+        """The drivers of the queues, by name; "" is the one without."""
+        names = dict.fromkeys(queue.driver for queue in self.queues.values())
+        return {name: self.drivers[name] if name else self.driver for name in names}
+
+    def driver_of(self, queue: str) -> DriverSettings:
+        """The driver of a queue."""
+        name = self.queues[queue].driver
+        return self.drivers[name] if name else self.driver
+
+    def of_driver(self, name: str) -> Settings:
+        """What of it belongs to one driver, as if there were no other."""
+        queues = {one.name: replace(one, driver="") for one in self.queues.values() if one.driver == name}
+        return replace(
+            self,
+            driver=self.drivers[name] if name else self.driver,
+            drivers={},
+            queues=queues,
+            crons={cron.name: cron for cron in self.crons.values() if cron.queue in queues},
+        )
+
     def nothing_to_run(self) -> Problem | None:
         """Why `start` has nothing to do with this configuration, though producers can use it; or None."""
-        if self.driver.scheme != "sync":
+        if self.driver.scheme != "sync":  # no other can be: see drivers.py
             return None
         text = "sync:// runs each task inside push, so there is nothing for start to run"
         return Problem(self.file, 0, "driver.url", text, "for consumers, use a redis:// or sqlite:/// url")

@@ -126,7 +126,7 @@ class Consumer:
         if not ends.set_up(self._queue.serves, self._lifeline, self._log):
             return Exit.CANNOT_IMPORT
         try:
-            driver = self._patiently(lambda: open_driver(self._settings.driver))
+            driver = self._patiently(lambda: open_driver(self._settings.driver_of(self._queue.name)))
         except Newer as error:
             self._lifeline.say("problem", text=str(error))
             return Exit.UNREACHABLE
@@ -355,6 +355,7 @@ class Consumer:
         pid = os.getpid()
         return {
             **asdict(self._identity),
+            "driver": self._queue.driver,
             "pid": pid,
             "start_time": kernel.start_time_of(pid),
             "boot_id": kernel.boot_id(),

@@ -220,7 +220,6 @@ def test_an_impossible_value_is_told_at_its_key_and_line(line: str, text: str) -
         "concurrency = 2",
         'executor = "threads"',
         'executor = "async"',
-        'driver = "other"',
         "max_releases = 0",
     ],
 )
