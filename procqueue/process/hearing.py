@@ -144,6 +144,8 @@ class Hearing:
                 self._master.liaison.answer_who_lives(kept, message["known"])
             case "reclaimed":
                 self._master.liaison.reclaimed(message["consumer"])
+            case "reload_left":
+                self._master.liaison.reload_left(message["queue"], message["generation"])
             case "host_lost":
                 self._take_new_identity(kept.driver, message["host"])
             case _:

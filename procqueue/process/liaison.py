@@ -31,6 +31,7 @@ class Liaison:
         self._nursery = nursery
         self._log = log
         self._deaths: dict[str, tuple[str, Death]] = {}  # told, not yet reclaimed; with the driver
+        self._reloads: dict[str, tuple[str, int]] = {}  # told, not yet left to listeners: driver, generation
         self.adopted: dict[str, Orphan] = {}
 
     def born(self, kept: Kept) -> None:
@@ -52,6 +53,16 @@ class Liaison:
         """Note that everything a dead consumer owned is settled."""
         self._deaths.pop(consumer, None)
 
+    def reloaded(self, driver: str, queue: str, generation: int) -> None:
+        """Tell that a queue is served by what is new, until listeners are sure to hear of it."""
+        self._reloads[queue] = driver, generation
+        self._tell(driver, "reloaded", queue=queue, generation=generation)
+
+    def reload_left(self, queue: str, generation: int) -> None:
+        """Note that listeners will hear of it."""
+        if self._reloads.get(queue, ("", 0))[1] == generation:
+            del self._reloads[queue]
+
     def brief(self, scheduler: Kept) -> None:
         """Tell a fresh scheduler everything that concerns its driver."""
         for kept in self._consumers():
@@ -60,6 +71,9 @@ class Liaison:
         for driver, death in list(self._deaths.values()):
             if driver == scheduler.driver:
                 self.died(driver, death)
+        for queue, (driver, generation) in list(self._reloads.items()):
+            if driver == scheduler.driver:
+                self.reloaded(driver, queue, generation)
 
     def answer_who_lives(self, scheduler: Kept, known: dict[str, Any]) -> None:
         """Answer the comparison of a scheduler: who is not in the list is dead."""

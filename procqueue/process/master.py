@@ -184,7 +184,7 @@ class Master:
             case Kill(id, reason):
                 self._kill(self.nursery.kept[id], reason)
             case Prove(pool, generation):
-                self.note(events.Proved(pool, generation))
+                self.reloads.proved(pool, generation)
 
     def note(self, event: events.Event) -> None:
         """Let the book know what happened."""

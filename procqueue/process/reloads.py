@@ -23,6 +23,7 @@ from procqueue.core.settings.model import Settings
 from procqueue.process.code import Code, Look
 from procqueue.process.container import fitted
 from procqueue.process.intent import Intent
+from procqueue.process.liaison import Liaison
 from procqueue.process.log import Log
 from procqueue.process.news import News
 from procqueue.process.nursery import Kept, Nursery
@@ -37,6 +38,7 @@ class Master(Protocol):
 
     intent: Intent
     book: Book
+    liaison: Liaison
     news: News
     nursery: Nursery
     log: Log
@@ -111,6 +113,17 @@ class Reloads:
         if any(change.table == "logging" for change in found):
             self._master.output.renew()
         return found
+
+    def proved(self, pool: str, generation: int) -> None:
+        """Note that a generation stands; of a queue whose code or settings are new by now, listeners hear."""
+        self._master.note(events.Proved(pool, generation))
+        intent = self._master.intent
+        if (
+            pool in intent.queues
+            and generation > 1
+            and (generation, Reason.RELOAD) == intent.generation_of(pool)
+        ):
+            self._master.liaison.reloaded(intent.queues[pool].driver, pool, generation)
 
     def look(self) -> Look:
         """Have the code that runs compared with the disk; whoever has other code is replaced."""

@@ -38,6 +38,7 @@ from procqueue.process.inbox import read_foreign
 from procqueue.process.lengths import Lengths
 from procqueue.process.lifeline import Lifeline
 from procqueue.process.log import Log
+from procqueue.process.notices import Reloads
 from procqueue.process.reclaim import Death, Living, board_path, reclaim
 from procqueue.process.spawn import let_signals_in
 from procqueue.process.takeback import TakeBack
@@ -93,6 +94,7 @@ class Scheduler:
         self._upkeep = Upkeep(settings, cancels, lambda: not self._hosts.seconds_left(), self._log)
         self._comparison = Comparison(self._queues, host, boards, self._repaired, self._apart, self._log)
         self._lengths = Lengths(settings.queues, self._log)
+        self._reloads = Reloads(host, lifeline, self._log)
         self._stopping = False
         self._exit = Exit.OK
         self._patient_until = float("inf")  # monotonic, once it is stopping
@@ -185,6 +187,7 @@ class Scheduler:
         try:
             self._beat(driver)
             self._reclaim_all(driver)
+            self._reloads.leave(driver)
             held = self._take_back.look(driver, self._living)
             pause = self._keep_house(driver)
             self._retry_in = 0.0
@@ -367,6 +370,8 @@ class Scheduler:
                         message["known"], set(message["consumers"]), self._deaths
                     )
                     self._deaths |= {death.consumer: death for death in dead}
+                case "reloaded":
+                    self._reloads.told(message["queue"], message["generation"])
                 case "count":
                     self._next_round = 0.0
 

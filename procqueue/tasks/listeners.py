@@ -16,13 +16,12 @@ from procqueue.core.outcome import DONE
 from procqueue.tasks.context import Message, call
 from procqueue.tasks.registry import origin_of
 
-#: What can be heard in this version.
+#: What can be heard.
 Name = Literal[
     "before_handle", "after_handle", "retry_handle", "failed_handle", "timeout_handle", "dropped_handle",
-    "consumer_started", "consumer_left", "consumer_crashed", "queue_length",
+    "consumer_started", "consumer_left", "consumer_crashed", "queue_length", "reloaded",
 ]  # fmt: skip
 NAMES: tuple[Name, ...] = get_args(Name)
-LATER = ("reloaded",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +106,6 @@ def forget(listener: Listener) -> None:
 
 
 def _why_not(name: object) -> str:
-    if name in LATER:
-        return "this event is not available in this version"
     from procqueue.core.settings.wrong import nearest  # only a mistake pays for it
 
     return f"there is no such event; {nearest(str(name), NAMES) or 'the events are ' + ', '.join(NAMES)}"

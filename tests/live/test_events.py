@@ -5,7 +5,7 @@ from __future__ import annotations
 from procqueue.core.traits import Traits
 from procqueue.process.ask import NoMaster
 from tests.live.conftest import Make
-from tests.live.harness import Project, verb
+from tests.live.harness import Project, edit, verb
 
 ONE = "[queues.q]\nmax_attempts = 1\nmax_crashes = 1\nhandle_timeout = 20\nrestart_delay_max = 1\n"
 
@@ -93,6 +93,36 @@ def test_what_is_unreadable_is_heard_of_by_notice(make: Make) -> None:
     p.wait_empty()
 
     p.wait_said(f"failed_handle {wrong} quick None")
+
+
+RELOADS = """
+    import procqueue
+
+    @procqueue.on("reloaded")
+    def hear(event):
+        say(f"{event.name} {event.queue}")
+
+    @task(queue="q")
+    def quick(n):
+        say(f"quick {n}")
+"""
+
+
+def test_new_settings_are_heard_of_once_they_have_proved_themselves_and_a_restart_is_not(make: Make) -> None:
+    p = make("[queues.q]\nstart_seconds = 0.1\n[queues.other]\nstart_seconds = 0.1\n", RELOADS)
+    p.start()
+    verb(p, "restart", "other")
+    edit(p.config, "[queues.q]", "[queues.q]\nmax_messages = 7")
+    verb(p, "reload")
+    p.wait_said("reloaded q")
+    edit(p.config, "max_messages = 7", "max_messages = 8")
+    verb(p, "reload")
+    p.wait_said("reloaded q", 2)
+
+    p.push("quick", 1)
+    p.wait_said("quick 1")
+    p.stop()
+    assert p.said() == ["reloaded q", "reloaded q", "quick 1"]
 
 
 CLASS = """

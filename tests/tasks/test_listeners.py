@@ -152,8 +152,6 @@ def test_what_one_sets_in_a_context_stays_in_it() -> None:
 def test_what_is_no_event_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(TaskError, match='"after_handle"'):
         procqueue.on(cast(Any, "after_handel"))
-    with pytest.raises(TaskError, match="not available in this version"):
-        procqueue.on(cast(Any, "reloaded"))
     with pytest.raises(TaskError, match="needs the names"):
         procqueue.on()
     with pytest.raises(TaskError, match="for functions"):
