@@ -1,8 +1,8 @@
 """What takes in: turns with the driver, and the few messages that are held and not begun.
 
-A consumer takes several messages at once only while that is fair to the others: as many as its recent
-handling time says it will finish within a few milliseconds. What it holds longer behind a slow one, the
-scheduler takes back (board.take_held); a message taken back is passed over here.
+A consumer takes as many messages as it can begin at once, and more only while that is fair to the others: as
+many as its recent handling time says it will finish within a few milliseconds. What it holds longer behind
+slow ones, the scheduler takes back (board.take_held); a message taken back is passed over here.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from procqueue.core.errors import DriverUnavailable, Gone, Unknown
 from procqueue.core.message import Reservation
 from procqueue.core.repairs import Repair
-from procqueue.core.verdict import UNTOUCHED, Settlement
+from procqueue.core.verdict import UNTOUCHED, Settlement, Verdict
 from procqueue.drivers.contract import Driver
-from procqueue.process.board import SLOTS, Board
+from procqueue.process.board import AHEAD, Board
 from procqueue.process.consumer.settle import Ledger
 from procqueue.process.consumer.shares import Shares
 from procqueue.process.consumer.standing import Standing
+from procqueue.process.consumer.suspects import LATER, Admission
 from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.log import Log
 
@@ -63,8 +64,8 @@ class Pace:
         self._seconds += weight * (seconds - self._seconds)
 
     def fair(self) -> int:
-        """Return how many messages may be held."""
-        return max(1, min(SLOTS, int(FAIR_SECONDS / max(self._seconds, 1e-9))))
+        """Return how many messages one place may take in at once."""
+        return max(1, min(AHEAD + 1, int(FAIR_SECONDS / max(self._seconds, 1e-9))))
 
 
 class Intake:
@@ -79,6 +80,7 @@ class Intake:
         board: Board,
         ledger: Ledger,
         expect: Callable[[Held], None],
+        admit: Callable[[Held], Admission],
         rest: Callable[[], None],
         interrupts: Interrupts,
         poke: int,
@@ -91,20 +93,25 @@ class Intake:
         self._board = board
         self._ledger = ledger
         self._expect = expect  # writes the verdicts of what may end a run, before the claim says RUNNING
+        self._admit = admit  # says whether it may begin beside what runs
         self._rest = rest  # calls off what `expect` has set up, before the driver is called
         self._interrupts = interrupts  # knows what is paused here
         self._poke_fd = poke
         self._poked = 0.0
         self._log = log
         self._held: deque[Held] = deque()
+        self._begun: dict[str, set[int]] = {queue: set() for queue in queues}  # tickets, by queue
+        # The slots of each queue that nothing is in, the next one last.
+        self._free = [list(range(board.slots - 1, -1, -1)) for _ in self._queues]
         self._doubts: defaultdict[str, _Doubt] = defaultdict(_Doubt)  # by queue, until its next turn
         self._last: dict[str, int] = {}  # the largest ticket that we had in a queue
         self.pace = Pace()
 
-    def next(self, room: int) -> Held | None:
+    def next(self, room: int, places: int) -> Held | None:
         """Return the next message to run, settling what is finished on the way; None if there is none.
 
-        `room`: how many may be taken in. Raises DriverUnavailable, Gone, Unknown.
+        `room`: how many may be taken in. `places`: how many could begin now, at least one. Raises
+        DriverUnavailable, Gone, Unknown.
         """
         while True:
             while self._held:
@@ -112,21 +119,50 @@ class Intake:
                     self.give_back(self._interrupts.paused)
                     if not self._held:
                         break
+                match self._admit(self._held[0]):
+                    case Admission.WAIT:
+                        self._poke()
+                        return None
+                    case Admission.LATER:
+                        self._put_off(self._held.popleft())
+                        continue
                 held = self._held.popleft()
                 self._expect(held)
-                if self._board.claim(held.queue, held.slot, held.reservation.ticket):
+                one = held.reservation
+                if self._board.claim(held.queue, held.slot, one.ticket):
+                    self._begun[one.queue].add(one.ticket)
                     self._poke()
                     return held
-                self._doubts[held.reservation.queue].passed.add(held.reservation.ticket)
+                self._pass_over(held)
             self._rest()
-            if room < 1 or not self._refill(room):
+            if room < 1 or not self._refill(room, places):
                 return None
+
+    def ended(self, held: Held, settlement: Settlement) -> None:
+        """Note how a run has ended. If the store has taken it from us meanwhile, nobody asks."""
+        one = held.reservation
+        begun = self._begun[one.queue]
+        if one.ticket in begun:
+            begun.discard(one.ticket)
+            self._ledger.add(one.queue, settlement, held.slot)
+        else:
+            self._free[held.queue].append(held.slot)
+
+    def holds(self) -> int:
+        """Return how many are held and not begun."""
+        return len(self._held)
+
+    def mind_pauses(self) -> None:
+        """Give back what is held of the queues that are paused here."""
+        if self._held and self._interrupts.paused:
+            self.give_back(self._interrupts.paused)
 
     def settle(self) -> None:
         """Hand in all verdicts now."""
         self._rest()
-        for queue in self._ledger.queues():
-            self._turn(queue, 0)
+        while queues := self._ledger.queues():
+            for queue in queues:
+                self._turn(queue, 0)
 
     def give_back(self, queues: Collection[str] | None = None) -> None:
         """Return what is held and not begun to the head, uncharged: all, or the messages of `queues`."""
@@ -136,10 +172,8 @@ class Intake:
             one = held.reservation
             if queues is not None and (one.queue not in queues or one.is_notice):
                 kept.appendleft(held)
-            elif self._board.drop(held.queue, held.slot, one.ticket):
-                self._ledger.add(one.queue, Settlement(one.id, one.ticket, UNTOUCHED))
             else:
-                self._doubts[one.queue].passed.add(one.ticket)
+                self._drop(held, UNTOUCHED)
         self._held = kept
 
     def write_off(self) -> None:
@@ -154,20 +188,39 @@ class Intake:
             except Unknown:
                 settlements = self._ledger.of(queue)
                 begun = sum(one.verdict != UNTOUCHED for one in settlements)
-                self._ledger.settled(queue)
+                self._settled(queue, len(settlements))
                 self._repaired(Repair.REFUSED, begun, queue)
                 self._repaired(Repair.DROPPED, len(settlements) - begun, queue)
+        for queue, tickets in self._begun.items():  # they go on, and it will not count
+            self._repaired(Repair.REFUSED, len(tickets), queue)
+            tickets.clear()
 
-    def _refill(self, room: int) -> bool:
+    def _drop(self, held: Held, verdict: Verdict) -> None:
+        one = held.reservation
+        if self._board.drop(held.queue, held.slot, one.ticket):
+            self._ledger.add(one.queue, Settlement(one.id, one.ticket, verdict), held.slot)
+        else:
+            self._pass_over(held)
+
+    def _put_off(self, held: Held) -> None:
+        """Give back a suspect that may not run while another one of this host does."""
+        self._drop(held, LATER)
+
+    def _pass_over(self, held: Held) -> None:
+        self._doubts[held.reservation.queue].passed.add(held.reservation.ticket)
+        self._free[held.queue].append(held.slot)
+
+    def _refill(self, room: int, places: int) -> bool:
         """Take from the first queue whose turn it is and that has something; True if anything was taken."""
         self._standing.secure_tickets()
-        take = min(self.pace.fair(), room)
+        take = min(places + self.pace.fair() - 1, room)
         order = self._shares.order()
         for place, queue in enumerate(order):
             for other in self._ledger.queues():
                 if other != queue:
                     self._turn(other, 0)
-            if number := self._turn(queue, take):
+            number = self._turn(queue, min(take, len(self._free[self._queues.index(queue)])))
+            if number:
                 self._shares.took(queue, number, order[:place])
                 return True
         return False
@@ -185,15 +238,18 @@ class Intake:
             self._doubts[queue].asked.update(one.ticket for one in settlements)
             self._standing.doubt()
             raise
-        self._ledger.settled(queue)
+        self._settled(queue, len(settlements))
         late = set(turn.refused) - self._board.settled_by_others(queue) if turn.refused else set()
         number = self._queues.index(queue)
         at = time.monotonic()
-        for slot, reservation in enumerate(turn.taken):
+        free = self._free[number]
+        for reservation in turn.taken:
+            slot = free.pop()
             self._board.hold(number, slot, reservation.ticket)
             self._held.append(Held(reservation, number, slot, turn.now_ms, at))
         self._repaired(Repair.REFUSED, len(late - self._doubts[queue].asked), queue)
-        mine = sum(held.queue == number for held in self._held)
+        mine = sum(held.queue == number for held in self._held) + len(self._begun[queue])
+        mine += len(self._ledger.tickets(queue))  # more than one call takes
         if late or turn.owned != mine:
             self._compare(queue, number)
         if turn.taken:
@@ -203,18 +259,28 @@ class Intake:
 
     def _compare(self, queue: str, number: int) -> None:
         """Let the driver and us agree on what we own (law D13)."""
+        begun = self._begun[queue]
         held = [one.reservation.ticket for one in self._held if one.queue == number]
+        held += [*begun, *self._ledger.tickets(queue)]
         doubt = self._doubts[queue]
         owned = {one.ticket for one in self._driver.owned(queue, self._standing.name)}
         compared = self._driver.compare(queue, self._standing.name, held)
         lost = set(compared.lost)
-        self._held = deque(
-            one for one in self._held if one.queue != number or one.reservation.ticket not in lost
-        )
+        begun -= lost
+        kept: deque[Held] = deque()
+        for one in self._held:
+            if one.queue == number and one.reservation.ticket in lost:
+                self._free[number].append(one.slot)
+            else:
+                kept.append(one)
+        self._held = kept
         last = self._last.get(queue, 0)  # what is newer than that came with an answer that was lost
         back = [one for one in owned.difference(held, doubt.passed) if one <= last or not doubt.unanswered]
         self._repaired(Repair.RETURNED, len(back), queue)
         self._repaired(Repair.DROPPED, len(lost), queue)
+
+    def _settled(self, queue: str, number: int) -> None:
+        self._free[self._queues.index(queue)] += self._ledger.settled(queue, number)
 
     def _repaired(self, kind: Repair, number: int, queue: str) -> None:
         if number:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from types import FrameType
 
 from procqueue.process.lifeline import Lifeline
@@ -74,13 +75,14 @@ class Interrupts:
             if self.lifeline.ended:
                 self._orphaned()
 
-    def wait(self, seconds: float) -> None:
-        """Sleep for at most `seconds`, less if something interrupts."""
+    def wait(self, seconds: float, also: Iterable[int] = ()) -> bool:
+        """Sleep for at most `seconds`, until something interrupts; True if one of `also` is readable."""
         poll = select.poll()
-        for fd in self.descriptors():
+        for fd in (*self.descriptors(), *also):
             poll.register(fd, select.POLLIN)
-        poll.poll(max(0, int(seconds * 1000)))
+        ready = {fd for fd, _ in poll.poll(max(0, math.ceil(seconds * 1000)))}
         self.clear()
+        return not ready.isdisjoint(also)
 
     def _stop(self, _signum: int, _frame: FrameType | None) -> None:
         self.stopping = True
