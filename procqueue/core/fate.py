@@ -110,8 +110,8 @@ def _suspected(counters: Counters, *, begins_once: bool = False) -> Verdict:
 def _culprit(running: Sequence[Owned], cause: Cause) -> int | None:
     """Return the ticket that has to answer for a death that nobody asked for; None if that cannot be known.
 
-    A suspect runs beside no other suspect of its host, so that a single one answers also for the end of a whole
-    container, which nobody watched.
+    A suspect runs beside no other suspect of its host, so that a single one answers also for the end of a
+    whole container, which nobody watched.
     """
     suspects = [one.ticket for one in running if one.counters.suspects]
     if len(suspects) == 1:

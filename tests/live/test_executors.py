@@ -10,13 +10,14 @@ import asyncio
 @task(queue="threads")
 def threads_work(n):
     say(f"began {n}")
-    wait_for("go")
+    while not current().stopping:
+        time.sleep(0.005)
     say(f"ended {n}")
 
 @task(queue="async")
 async def async_work(n):
     say(f"began {n}")
-    while not os.path.exists(os.path.join(os.path.dirname(os.environ["TRAIL"]), "go")):
+    while not current().stopping:
         await asyncio.sleep(0.005)
     say(f"ended {n}")
 """
@@ -41,11 +42,186 @@ def test_as_many_as_concurrency_says_run_at_once_and_a_stop_lets_them_end(
     shown = p.status()["queues"][kind]["consumers"][0]["running"]
     assert [one["task"] for one in shown] == [f"app.{kind}_work"] * 3
     assert p.counts(kind).reserved == 3 and p.counts(kind).waiting == 2
-    assert p.master is not None
-    p.master.terminate()
-    p.wait_until(lambda: p.status()["master"]["state"] == "stopping", "the stop to begin")
-    (p.folder / "go").touch()
+    assert p.stop() == 0
 
-    assert p.wait_left(20) == 0
     assert sorted(p.said()) == [f"{what} {n}" for what in ("began", "ended") for n in range(3)]
     assert p.counts(kind).reserved == 0 and p.counts(kind).waiting == 2
+
+
+TIMES = """
+import asyncio
+
+def deaf():
+    while True:
+        try:
+            time.sleep(0.02)
+        except BaseException:
+            say("told")
+
+@task(queue="threads", max_attempts=1)
+def threads_slow():
+    try:
+        while True:
+            time.sleep(0.01)
+    finally:
+        say(f"told {current().timed_out}")
+
+@task(queue="threads", max_attempts=1)
+def threads_shielded():
+    with current().shield():
+        wait_for("deep")
+        say(f"shielded {current().timed_out}")
+    say("never")
+
+@task(queue="async", max_attempts=1)
+async def async_slow():
+    try:
+        await asyncio.sleep(60)
+    finally:
+        say(f"told {current().timed_out}")
+
+@task(queue="async", max_attempts=1)
+async def async_shielded():
+    async with current().shield():
+        while not os.path.exists(os.path.join(os.path.dirname(os.environ["TRAIL"]), "deep")):
+            await asyncio.sleep(0.005)
+        say(f"shielded {current().timed_out}")
+    say("never")
+
+@task(queue="threads", handle_timeout=0)
+def threads_quick(n):
+    say(f"began {n}")
+    wait_for("go")
+    say(f"ended {n} {os.getpid()}")
+
+@task(queue="async", handle_timeout=0)
+async def async_quick(n):
+    say(f"began {n}")
+    while not os.path.exists(os.path.join(os.path.dirname(os.environ["TRAIL"]), "go")):
+        await asyncio.sleep(0.005)
+    say(f"ended {n} {os.getpid()}")
+
+@task(queue="threads")
+def threads_deaf():
+    deaf()
+
+@task(queue="async")
+async def async_deaf():
+    say("deaf")
+    while True:
+        try:
+            await asyncio.sleep(0.02)
+        except BaseException:
+            say("told")
+
+@task(queue="async")
+async def async_blocked():
+    say("told")
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_d14_a_soft_timeout_reaches_one_of_several_and_never_a_shield(
+    make: Make, url: str | None, kind: str
+) -> None:
+    p = make(f"[queues.{kind}]\nconcurrency = 3\nhandle_timeout = 0.2\nkill_after = 20\n", TIMES, url)
+    p.start()
+    before = p.pids(kind)
+    p.push(f"{kind}_quick", 1, queue=kind)
+    p.wait_said("began 1")
+    p.push(f"{kind}_shielded", queue=kind)
+    p.push(f"{kind}_slow", queue=kind)
+
+    p.wait_said("told True")  # begun last, so the time of the shielded one is over too
+    (p.folder / "deep").touch()
+    p.wait_said("shielded False")
+    (p.folder / "go").touch()
+    p.wait_empty(kind)
+
+    assert p.said() == ["began 1", "told True", "shielded False", f"ended 1 {before[0]}"]
+    failed = p.failed(kind)
+    assert len(failed) == 2
+    for one in failed:
+        assert b'"outcome":"timed_out"' in one.history[-1] and b"of 200ms has passed" in one.history[-1]
+    if kind == "async":  # nothing was interrupted where it could not be
+        assert p.pids(kind) == before
+    else:
+        p.wait_until(lambda: p.pids(kind) and p.pids(kind) != before, "a successor")
+
+
+@pytest.mark.parametrize("culprit", ["threads_deaf", "async_deaf", "async_blocked"])
+def test_d7_the_culprit_of_a_hard_kill_times_out_and_its_neighbours_are_interrupted(
+    make: Make, culprit: str
+) -> None:
+    kind = culprit.partition("_")[0]
+    config = f"[queues.{kind}]\nconcurrency = 2\nhandle_timeout = 0.3\nkill_after = 0.5\nmax_attempts = 1\n"
+    p = make(config, TIMES)
+    p.start()
+    id = p.push(f"{kind}_quick", 1, queue=kind)
+    p.wait_said("began 1")
+    p.push(culprit, queue=kind)
+    p.wait_said("began 1", times=2)
+
+    assert "told" in p.said()
+    neighbour = p.driver.message(kind, id)
+    assert neighbour is not None
+    assert (neighbour.counters.interrupts, neighbour.counters.attempts, neighbour.counters.suspects) == (
+        1,
+        0,
+        0,
+    )
+    (failed,) = p.failed(kind)
+    assert failed.counters.attempts == 1 and b"killed past its deadline" in failed.history[-1]
+    (p.folder / "go").touch()
+    p.wait_empty(kind)
+
+
+POISON = """
+import asyncio
+
+def began():
+    return [line for line in open(os.environ["TRAIL"]).read().splitlines() if line.startswith("began")]
+
+@task(queue="threads", max_crashes=2)
+def threads_work(n):
+    say(f"began {n}")
+    if n == 2:
+        while len(began()) < 4:
+            time.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if began().count(f"began {n}") == 1:
+        time.sleep(60)
+    say(f"ended {n}")
+
+@task(queue="async", max_crashes=2)
+async def async_work(n):
+    say(f"began {n}")
+    if n == 2:
+        while len(began()) < 4:
+            await asyncio.sleep(0.005)
+        os.kill(os.getpid(), signal.SIGKILL)
+    if began().count(f"began {n}") == 1:
+        await asyncio.sleep(60)
+    say(f"ended {n}")
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_d7_after_a_crash_beside_others_each_runs_alone_and_only_the_poison_fails(
+    make: Make, url: str | None, kind: str
+) -> None:
+    p = make(f"[queues.{kind}]\nconcurrency = 4\nhandle_timeout = 0\n", POISON, url)
+    p.start()
+    ids = p.push_many(f"{kind}_work", 4, queue=kind)
+
+    p.wait_empty(kind)
+
+    said = p.said()
+    assert sorted(said[:4]) == [f"began {n}" for n in range(4)]
+    for n in (0, 1, 3):  # alone: it ends before anything else begins
+        again = said.index(f"began {n}", 4)
+        assert said[again + 1] == f"ended {n}" and said.count(f"began {n}") == 2
+    assert said.count("began 2") == 3
+    (failed,) = p.failed(kind)
+    assert failed.id == ids[2] and (failed.counters.crashes, failed.counters.suspects) == (2, 1)
