@@ -53,10 +53,14 @@ class _Doubt:
 
 
 class Pace:
-    """How long messages took lately (exponentially weighted), and how many are fair to hold."""
+    """How long messages took lately (exponentially weighted), and how many are fair to hold.
 
-    def __init__(self) -> None:
-        self._seconds = FAIR_SECONDS
+    `at_once`: how many run beside each other.
+    """
+
+    def __init__(self, at_once: int) -> None:
+        self._at_once = at_once
+        self._seconds = FAIR_SECONDS * at_once
 
     def note(self, seconds: float) -> None:
         """Count one handled message. A slow one is believed at once, quick ones by and by."""
@@ -64,8 +68,8 @@ class Pace:
         self._seconds += weight * (seconds - self._seconds)
 
     def fair(self) -> int:
-        """Return how many messages one place may take in at once."""
-        return max(1, min(AHEAD + 1, int(FAIR_SECONDS / max(self._seconds, 1e-9))))
+        """Return how many messages may be taken in for one free place."""
+        return max(1, min(AHEAD + 1, int(FAIR_SECONDS * self._at_once / max(self._seconds, 1e-9))))
 
 
 class Intake:
@@ -105,7 +109,7 @@ class Intake:
         self._free = [list(range(board.slots - 1, -1, -1)) for _ in self._queues]
         self._doubts: defaultdict[str, _Doubt] = defaultdict(_Doubt)  # by queue, until its next turn
         self._last: dict[str, int] = {}  # the largest ticket that we had in a queue
-        self.pace = Pace()
+        self.pace = Pace(board.slots - AHEAD)
 
     def next(self, room: int, places: int) -> Held | None:
         """Return the next message to run, settling what is finished on the way; None if there is none.
