@@ -22,7 +22,6 @@ from procqueue.tasks.context import Message, _current, callers, current_or_none
 
 _set_async_exc = ctypes.pythonapi.PyThreadState_SetAsyncExc
 _set_async_exc.argtypes = (ctypes.c_ulong, ctypes.py_object)
-_NOTHING = ctypes.py_object()
 
 
 class _Over(SoftTimeout):
@@ -82,8 +81,9 @@ class Gate:
         while True:
             try:
                 message._running = False
+                # To take it back (by NULL) would not do: CPython 3.11 then goes on looking for it between any
+                # two steps of all threads.
                 self._take_in()
-                _set_async_exc(self._thread, _NOTHING)
                 break
             except SoftTimeout as error:
                 late = error

@@ -1,8 +1,13 @@
 """Several messages at once in one consumer: in threads, and on an event loop."""
 
+import os
+import signal
+from importlib.util import find_spec
+
 import pytest
 
 from tests.live.conftest import Make
+from tests.live.harness import verb
 
 WORK = """
 import asyncio
@@ -225,3 +230,137 @@ def test_d7_after_a_crash_beside_others_each_runs_alone_and_only_the_poison_fail
     assert said.count("began 2") == 3
     (failed,) = p.failed(kind)
     assert failed.id == ids[2] and (failed.counters.crashes, failed.counters.suspects) == (2, 1)
+
+
+LEDGER = """
+import asyncio
+
+@task(queue="threads", max_crashes=1000)
+def threads_book(n):
+    time.sleep(0.002)
+    say(f"{os.getpid()} {n}")
+
+@task(queue="async", max_crashes=1000)
+async def async_book(n):
+    await asyncio.sleep(0.002)
+    say(f"{os.getpid()} {n}")
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_lost_and_only_what_ran_at_a_kill_runs_again(
+    make: Make, url: str | None, kind: str
+) -> None:
+    p = make(f"[queues.{kind}]\nprocesses = 2\nconcurrency = 5\n", LEDGER, url)
+    p.push_many(f"{kind}_book", 1000, queue=kind)
+    p.start()
+    killed = []
+
+    for done in (200, 400, 600):
+        p.wait_until(lambda done=done: len(p.said()) >= done, "some to be handled")
+        killed.append(p.pids(kind)[0])
+        os.kill(killed[-1], signal.SIGKILL)
+        p.wait_until(lambda: killed[-1] not in p.pids(kind), "its death to be seen")
+    p.wait_empty(kind)
+
+    said = [line.split() for line in p.said()]
+    assert {int(n) for _, n in said} == set(range(1000))
+    # Of the five that ran when their process was killed, each may have written its line already.
+    assert len(said) - 1000 <= 5 * len(killed) and p.failed(kind) == []
+
+
+AT_ONCE = """
+import asyncio, contextvars, procqueue
+
+mine = contextvars.ContextVar("mine", default="nobody's")
+base = contextvars.ContextVar("base")
+
+@procqueue.consumer_setup
+def setup():
+    base.set("from the setup")
+
+@task(queue="threads")
+def threads_long(n):
+    mine.set(n)
+    say(f"began {n}")
+    try:
+        wait_for("go")
+    finally:
+        say(f"{current().id} {mine.get()} {base.get()}")
+
+@task(queue="async")
+async def async_long(n):
+    mine.set(n)
+    say(f"began {n}")
+    try:
+        while not os.path.exists(os.path.join(os.path.dirname(os.environ["TRAIL"]), "go")):
+            await asyncio.sleep(0.005)
+    finally:
+        say(f"{current().id} {mine.get()} {base.get()}")
+"""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_of_several_is_cancelled_a_pause_lets_the_others_end_and_each_has_a_context_of_its_own(
+    make: Make, kind: str
+) -> None:
+    p = make(f"[queues.{kind}]\nconcurrency = 3\n", AT_ONCE)
+    p.start()
+    for n in range(3):
+        p.push(f"{kind}_long", n, queue=kind, id=f"m{n}")
+    p.wait_until(lambda: len(began(p.said())) == 3, "three to begin")
+
+    verb(p, "cancel", kind, "m1")
+    p.wait_said("m1 1 from the setup")
+    verb(p, "pause", kind, "--here")
+    p.push(f"{kind}_long", 3, queue=kind, id="m3")
+    (p.folder / "go").touch()
+    p.wait_said("m0 0 from the setup")
+    p.wait_said("m2 2 from the setup")
+    p.wait_until(lambda: p.counts(kind).reserved == 0, "all to be settled")
+
+    assert p.counts(kind).waiting == 1 and len(began(p.said())) == 3
+    verb(p, "resume", kind, "--here")
+    p.wait_said("m3 3 from the setup")
+    p.wait_empty(kind)
+    assert p.failed(kind) == []
+
+
+MIXED = """
+@task(queue="q")
+def inline():
+    say(f"inline {threading.current_thread().name} {'asyncio' in sys.modules} {threading.active_count()}")
+
+@task(queue="q", executor="threads")
+def apart():
+    say(f"apart {threading.current_thread().name}")
+
+@task(queue="q")
+async def on_the_loop():
+    import asyncio
+    await asyncio.sleep(0)
+    say(f"loop {threading.current_thread().name} {type(asyncio.get_running_loop()).__module__}")
+"""
+
+
+def test_one_at_a_time_needs_neither_threads_nor_a_loop_until_a_task_asks_for_them(make: Make) -> None:
+    p = make("[queues.q]\n", MIXED)
+    p.start()
+
+    p.push("inline")
+    p.wait_said("inline MainThread False 1")
+    p.push("apart")
+    p.push("on_the_loop")
+    p.wait_empty()
+
+    assert p.said()[1:] == ["apart handler-0", "loop event-loop asyncio.unix_events"]
+
+
+def test_a_loop_that_is_not_installed_is_told_at_the_start(make: Make) -> None:
+    if find_spec("uvloop") is not None:
+        pytest.skip("uvloop is installed")
+    p = make('[queues.q]\nloop = "uvloop"\n', MIXED)
+
+    p.start(ready=False)
+
+    p.wait_until(lambda: "pip install uvloop" in p.output.read_text(), "the reason")

@@ -65,6 +65,11 @@ class Executor:
             return 0
         return self._queue.concurrency - len(self._elsewhere)
 
+    @property
+    def is_full(self) -> bool:
+        """True if there is no place left."""
+        return len(self._elsewhere) >= self._queue.concurrency
+
     def admit(self, held: Held) -> Admission:
         """Return whether this one may begin now, beside what runs; a suspect is alone from then on."""
         if not held.reservation.counters.suspects:

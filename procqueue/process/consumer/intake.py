@@ -109,6 +109,7 @@ class Intake:
         self._free = [list(range(board.slots - 1, -1, -1)) for _ in self._queues]
         self._doubts: defaultdict[str, _Doubt] = defaultdict(_Doubt)  # by queue, until its next turn
         self._last: dict[str, int] = {}  # the largest ticket that we had in a queue
+        self._there_is_more = False  # the last turn gave all that was asked for
         self.pace = Pace(board.slots - AHEAD)
 
     def next(self, room: int, places: int) -> Held | None:
@@ -152,9 +153,14 @@ class Intake:
         else:
             self._free[held.queue].append(held.slot)
 
-    def holds(self) -> int:
-        """Return how many are held and not begun."""
-        return len(self._held)
+    def stock(self, room: int) -> None:
+        """While all places are taken: take in what is fair to hold, if there seems to be more.
+
+        So that a place that becomes free does not wait for the driver. Raises as `next` does.
+        """
+        if self._there_is_more and not self._held and min(self.pace.fair() - 1, room) > 0:
+            self._refill(room, 0)
+            self._poke()
 
     def mind_pauses(self) -> None:
         """Give back what is held of the queues that are paused here."""
@@ -224,6 +230,7 @@ class Intake:
                 if other != queue:
                     self._turn(other, 0)
             number = self._turn(queue, min(take, len(self._free[self._queues.index(queue)])))
+            self._there_is_more = number == take
             if number:
                 self._shares.took(queue, number, order[:place])
                 return True

@@ -214,6 +214,8 @@ class Consumer:
         self._intake.mind_pauses()
         if self._interrupts.stopping:
             return
+        if self._executor.is_full:
+            self._patiently(lambda: self._intake.stock(self._room()))
         if self._ledger.queues():
             if self._interrupts.wait(FAIR_SECONDS, ends):
                 return
