@@ -79,9 +79,14 @@ class Clock:
     def expect(self, policy: Policy) -> int:
         """Return the deadline (monotonic ms, 0: none) of what begins now; the kernel is told."""
         now = time.monotonic()
-        self._expected = now + policy.handle_timeout + policy.kill_after if policy.handle_timeout else NEVER
+        seconds = policy.handle_timeout
+        if not seconds:
+            self._expected = NEVER
+            self._tell_kernel(now)
+            return 0
+        self._expected = now + seconds + policy.kill_after
         self._tell_kernel(now)
-        return int(self._expected * 1000) if self._expected < NEVER else 0
+        return int(self._expected * 1000)
 
     def rest(self) -> None:
         """Call off what `expect` has set up."""
@@ -126,7 +131,7 @@ class Clock:
         """True while something runs on past its soft limit."""
         return any(run.is_late for run in list(self._runs))
 
-    def ring(self, frame: FrameType | None) -> None:
+    def ring(self, _signum: int, frame: FrameType | None) -> None:
         """Tell all whose time is over; the signal handler of SIGALRM. In the main thread it raises."""
         now = time.monotonic()
         due = [run for run in list(self._runs) if run.soft_at <= now]
@@ -136,7 +141,7 @@ class Clock:
         self._set_alarm(None)
         _tell(due, frame, cancelled=False)
 
-    def hear_cancels(self, frame: FrameType | None) -> None:
+    def hear_cancels(self, _signum: int, frame: FrameType | None) -> None:
         """Tell all that the scheduler wants to end; the signal handler of SIGURG."""
         _tell([r for r in list(self._runs) if r.is_handling and self.is_cancelled(r)], frame, cancelled=True)
 
@@ -155,6 +160,9 @@ class Clock:
             signal.setitimer(signal.ITIMER_REAL, left)
 
     def _tell_kernel(self, now: float) -> None:
+        if not self._runs:  # and nobody can come: we are in the main thread
+            self._last_resort.within(self._expected - now)
+            return
         with self._lock:
             soonest = min((run.hard_at for run in list(self._runs)), default=NEVER)
             self._last_resort.within(max(1e-6, min(soonest, self._expected) - now))

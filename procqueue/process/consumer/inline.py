@@ -75,10 +75,7 @@ class Inline:
         """Nothing is left behind."""
 
     def _catch(self) -> None:
-        self._interrupts.catch(
-            lambda _signum, frame: self._clock.ring(frame),
-            lambda _signum, frame: self._clock.hear_cancels(frame),
-        )
+        self._interrupts.catch(self._clock.ring, self._clock.hear_cancels)
 
 
 def _keep_open(fd: int) -> None:
