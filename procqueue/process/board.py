@@ -152,6 +152,10 @@ class Board:
         """Give up a held slot; False if it was taken back meanwhile."""
         return self._from_held(queue, slot, ticket, Code.FREE)
 
+    def is_taken(self, queue: int, slot: int, ticket: int) -> bool:
+        """Return whether the scheduler has taken it back."""
+        return self.words[self._slot(queue, slot)] == ticket << 8 | Code.TAKEN
+
     def set_deadline(self, queue: int, slot: int, deadline_ms: int) -> None:
         """Move the deadline of a running slot."""
         self.words[self._slot(queue, slot) + DEADLINE] = deadline_ms

@@ -280,10 +280,12 @@ class Intake:
         begun -= lost
         kept: deque[Held] = deque()
         for one in self._held:
-            if one.queue == number and one.reservation.ticket in lost:
-                self._free[number].append(one.slot)
-            else:
+            if one.queue != number or one.reservation.ticket not in lost:
                 kept.append(one)
+                continue
+            self._free[number].append(one.slot)
+            if self._board.is_taken(number, one.slot, one.reservation.ticket):
+                lost.discard(one.reservation.ticket)  # by our scheduler, in good order
         self._held = kept
         last = self._last.get(queue, 0)  # what is newer than that came with an answer that was lost
         back = [one for one in owned.difference(held, doubt.passed) if one <= last or not doubt.unanswered]
