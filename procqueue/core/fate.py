@@ -110,13 +110,14 @@ def _suspected(counters: Counters, *, begins_once: bool = False) -> Verdict:
 def _culprit(running: Sequence[Owned], cause: Cause) -> int | None:
     """Return the ticket that has to answer for a death that nobody asked for; None if that cannot be known.
 
-    A suspect runs beside no other suspect of its host, so that a single one answers also for the end of a
-    whole container, which nobody watched.
+    A suspect among others answers for them: it runs alone where that can be had.
     """
+    if cause in (Cause.UNWATCHED, Cause.LOST):
+        return None
     suspects = [one.ticket for one in running if one.counters.suspects]
     if len(suspects) == 1:
         return suspects[0]
-    return running[0].ticket if len(running) == 1 and cause is not Cause.UNWATCHED else None
+    return running[0].ticket if len(running) == 1 else None
 
 
 def _fate(one: Owned, slot: Slot | None, cause: Cause, overdue: int | None, culprit: int | None) -> Fate:
@@ -135,7 +136,7 @@ def _verdict_of_running(
         return slot.if_killed if one.ticket == overdue else slot.if_interrupted
     if cause is Cause.STOPPED:
         return slot.if_interrupted
-    if cause is not Cause.LOST and culprit is not None:
+    if culprit is not None:
         return slot.if_dead if one.ticket == culprit else slot.if_interrupted
     # Whose fault it was cannot be known: it will run alone next time.
     return slot.if_interrupted if slot.if_interrupted.is_final else _suspected(one.counters)

@@ -87,7 +87,7 @@ def test_d7_those_that_ran_beside_each_other_are_suspected(cause: Cause) -> None
     assert fates([ONE, TWO], board(RUNNING, BESIDE), cause) == {11: begun(SUSPECTED), 12: begun(SUSPECTED)}
 
 
-@pytest.mark.parametrize("cause", [Cause.CRASH, Cause.MEMORY, Cause.UNWATCHED])
+@pytest.mark.parametrize("cause", [Cause.CRASH, Cause.MEMORY])
 def test_d7_a_single_suspect_answers_for_the_death_and_its_neighbours_do_not(cause: Cause) -> None:
     suspect = replace(TWO, counters=SUSPECT)
 

@@ -2,7 +2,7 @@
 
 `def` handlers run in the main thread, one after the other, or in threads; `async def` ones on an event loop.
 The pool and the loop are made when a message first needs them: who runs one `def` after the other has none.
-What a death beside others has made suspicious runs alone: suspects.py.
+What a death beside others has made suspicious runs alone (law D7).
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from procqueue.process.consumer.inline import Inline
 from procqueue.process.consumer.intake import Held
 from procqueue.process.consumer.lastresort import LastResort
 from procqueue.process.consumer.run import Runs
-from procqueue.process.consumer.suspects import Admission, Alone
 from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.log import Log
 from procqueue.tasks.execute import Prepared
@@ -37,12 +36,10 @@ class Executor:
         board: Board,
         interrupts: Interrupts,
         last_resort: LastResort,
-        alone: Alone,
         log: Log,
     ) -> None:
         self._queue = queue
         self._interrupts = interrupts
-        self._alone = alone
         self._log = log
         self._pid = os.getpid()
         self._clock = Clock(board, last_resort)
@@ -53,6 +50,7 @@ class Executor:
         self._ended: deque[Run] = deque()
         self._wake = -1  # an eventfd: something has ended elsewhere
         self._elsewhere: set[Run] = set()  # begun in threads, or on the loop
+        self._is_alone = False  # what was begun there last must have no neighbour
         self.expect = self._runs.expect
         self.rest = self._clock.rest
 
@@ -61,7 +59,7 @@ class Executor:
 
         What runs on past its soft limit is killed with all its neighbours: they get the time until then.
         """
-        if self._elsewhere and (self._alone.is_on or self._clock.is_late):
+        if self._elsewhere and (self._is_alone or self._clock.is_late):
             return 0
         return self._queue.concurrency - len(self._elsewhere)
 
@@ -70,13 +68,9 @@ class Executor:
         """True if there is no place left."""
         return len(self._elsewhere) >= self._queue.concurrency
 
-    def admit(self, held: Held) -> Admission:
-        """Return whether this one may begin now, beside what runs; a suspect is alone from then on."""
-        if not held.reservation.counters.suspects:
-            return Admission.NOW
-        if self._elsewhere:
-            return Admission.WAIT
-        return Admission.NOW if self._alone.take() else Admission.LATER
+    def admit(self, held: Held) -> bool:
+        """Return whether this one may begin now, beside what runs: a suspect runs alone (law D7)."""
+        return not (held.reservation.counters.suspects and self._elsewhere)
 
     def running(self) -> int:
         """Return how many have begun and are not over."""
@@ -95,6 +89,7 @@ class Executor:
         self._clock.enter(run)
         if place is not self._inline:
             self._elsewhere.add(run)
+            self._is_alone = held.reservation.counters.suspects > 0
         place.start(run)
 
     def ended(self) -> list[Run]:
@@ -110,8 +105,6 @@ class Executor:
             self._elsewhere.difference_update(runs)
             self._inline.come_back()
             self._inline.check()
-        if self._alone.is_on and not self._elsewhere:
-            self._alone.release()
         return runs
 
     def close(self) -> None:

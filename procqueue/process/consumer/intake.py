@@ -16,13 +16,12 @@ from dataclasses import dataclass, field
 from procqueue.core.errors import DriverUnavailable, Gone, Unknown
 from procqueue.core.message import Reservation
 from procqueue.core.repairs import Repair
-from procqueue.core.verdict import UNTOUCHED, Settlement, Verdict
+from procqueue.core.verdict import UNTOUCHED, Settlement
 from procqueue.drivers.contract import Driver
 from procqueue.process.board import AHEAD, Board
 from procqueue.process.consumer.settle import Ledger
 from procqueue.process.consumer.shares import Shares
 from procqueue.process.consumer.standing import Standing
-from procqueue.process.consumer.suspects import LATER, Admission
 from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.log import Log
 
@@ -84,7 +83,7 @@ class Intake:
         board: Board,
         ledger: Ledger,
         expect: Callable[[Held], None],
-        admit: Callable[[Held], Admission],
+        admit: Callable[[Held], bool],
         rest: Callable[[], None],
         interrupts: Interrupts,
         poke: int,
@@ -124,13 +123,9 @@ class Intake:
                     self.give_back(self._interrupts.paused)
                     if not self._held:
                         break
-                match self._admit(self._held[0]):
-                    case Admission.WAIT:
-                        self._poke()
-                        return None
-                    case Admission.LATER:
-                        self._put_off(self._held.popleft())
-                        continue
+                if not self._admit(self._held[0]):
+                    self._poke()
+                    return None
                 held = self._held.popleft()
                 self._expect(held)
                 one = held.reservation
@@ -183,7 +178,7 @@ class Intake:
             if queues is not None and (one.queue not in queues or one.is_notice):
                 kept.appendleft(held)
             else:
-                self._drop(held, UNTOUCHED)
+                self._drop(held)
         self._held = kept
 
     def write_off(self) -> None:
@@ -205,16 +200,12 @@ class Intake:
             self._repaired(Repair.REFUSED, len(tickets), queue)
             tickets.clear()
 
-    def _drop(self, held: Held, verdict: Verdict) -> None:
+    def _drop(self, held: Held) -> None:
         one = held.reservation
         if self._board.drop(held.queue, held.slot, one.ticket):
-            self._ledger.add(one.queue, Settlement(one.id, one.ticket, verdict), held.slot)
+            self._ledger.add(one.queue, Settlement(one.id, one.ticket, UNTOUCHED), held.slot)
         else:
             self._pass_over(held)
-
-    def _put_off(self, held: Held) -> None:
-        """Give back a suspect that may not run while another one of this host does."""
-        self._drop(held, LATER)
 
     def _pass_over(self, held: Held) -> None:
         self._doubts[held.reservation.queue].passed.add(held.reservation.ticket)

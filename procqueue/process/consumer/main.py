@@ -36,7 +36,6 @@ from procqueue.process.consumer.limits import Limits
 from procqueue.process.consumer.settle import Ledger
 from procqueue.process.consumer.shares import Shares
 from procqueue.process.consumer.standing import Standing
-from procqueue.process.consumer.suspects import Alone
 from procqueue.process.consumer.wake import Interrupts
 from procqueue.process.handed import Handed
 from procqueue.process.lifeline import Lifeline
@@ -131,7 +130,7 @@ class Consumer:
             self._log.warning("no_kernel_timer", text=self._last_resort.missing)
         self._executor = Executor(
             self._settings, self._queue, self._identity.consumer, board, self._interrupts, self._last_resort,
-            Alone(f"{os.path.dirname(self._boards)}/suspect.lock"), self._log,
+            self._log,
         )  # fmt: skip
         limits = {name: self._settings.queues[name].max_running for name in self._queue.serves}
         self._standing = Standing(
