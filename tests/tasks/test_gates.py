@@ -12,6 +12,8 @@ from procqueue.core.errors import Cancelled
 from procqueue.tasks.context import Message, call, callers
 from procqueue.tasks.gates import Gate
 
+PATIENCE = 20.0
+
 
 def in_thread(work: Any) -> None:
     """Run it in a thread with a gate, and fail as it fails."""
@@ -64,46 +66,45 @@ def test_what_is_meant_for_another_run_is_not_delivered() -> None:
     in_thread(work)
 
 
-def test_a_timeout_at_any_moment_is_heard_by_the_handler_or_by_nobody() -> None:
-    """Ten thousand short handlers, told from outside at random moments, in and beside a shield."""
-    told = heard = 0
+class Slow(Message):
+    """A message whose delivery, once begun, takes until `go_on`."""
 
-    def handler() -> str:
-        with current().shield():
-            for _ in range(20):
-                pass
-            assert not current().timed_out
-        for _ in range(20):
-            pass
+    def note_told(self) -> None:
+        delivering.set()
+        go_on.wait(PATIENCE)
+        time.sleep(0.02)  # the other thread is now wherever it can get to
+        super().note_told()
+
+
+delivering, go_on = threading.Event(), threading.Event()
+
+
+@pytest.mark.parametrize("where", ["behind the handler", "in a shield"])
+def test_what_is_on_its_way_when_a_handler_ends_or_enters_a_shield_is_let_in_before(where: str) -> None:
+    shielded: list[str] = []
+
+    def handler(gate: Gate) -> str:
+        threading.Thread(target=gate.deliver, args=("run",), kwargs={"cancelled": False}).start()
+        assert delivering.wait(PATIENCE)
+        go_on.set()
+        if where == "in a shield":
+            with current().shield():
+                shielded.append("reached")
+                time.sleep(0.1)
         return "done"
 
     def work(gate: Gate) -> None:
-        nonlocal heard
-        for number in range(10_000):
-            gate.begin(number)
-            running[:] = [number]
-            one = message()
-            try:
-                assert call(one, handler, (), {}) == "done"
-                assert not one.timed_out
-            except SoftTimeout:
-                heard += 1
-                assert one.timed_out
-        running[:] = []
-
-    running: list[int] = [-1]
-    gates: list[Gate] = []
-
-    def begin(gate: Gate) -> None:
-        gates.append(gate)
-        work(gate)
-
-    thread = threading.Thread(target=in_thread, args=(begin,))
-    thread.start()
-    while running:
-        if gates and (now := list(running)):
-            told += gates[0].deliver(now[0], cancelled=False)
+        gate.begin("run")
+        if where == "in a shield":
+            with pytest.raises(SoftTimeout):
+                call(one, handler, (gate,), {})
+            assert one.timed_out and not shielded
+        else:
+            assert call(one, handler, (gate,), {}) == "done" and not one.timed_out
+        for _ in range(1000):  # nothing comes any more
             time.sleep(0)
-    thread.join()
 
-    assert 0 < heard <= told + 10_000
+    delivering.clear()
+    go_on.clear()
+    one = Slow(id="m", queue="q", task="t", ticket=1, handle_timeout=2.0)
+    in_thread(work)
