@@ -82,11 +82,9 @@ def fates(
             one.ticket: lost(one.counters, place, begins_once=begins_once)
             for place, one in enumerate(owned, lost_before + 1)
         }
-    running = [o.ticket for o in owned if o.ticket in board and board[o.ticket].code is Code.RUNNING]
-    return {
-        one.ticket: _fate(one, board.get(one.ticket), cause, overdue, alone=len(running) == 1)
-        for one in owned
-    }
+    running = [one for one in owned if one.ticket in board and board[one.ticket].code is Code.RUNNING]
+    culprit = _culprit(running, cause)
+    return {one.ticket: _fate(one, board.get(one.ticket), cause, overdue, culprit) for one in owned}
 
 
 def lost(counters: Counters, place: int, *, begins_once: bool = False) -> Fate:
@@ -109,21 +107,36 @@ def _suspected(counters: Counters, *, begins_once: bool = False) -> Verdict:
     return SUSPECTED
 
 
-def _fate(one: Owned, slot: Slot | None, cause: Cause, overdue: int | None, *, alone: bool) -> Fate:
+def _culprit(running: Sequence[Owned], cause: Cause) -> int | None:
+    """Return the ticket that has to answer for a death that nobody asked for; None if that cannot be known.
+
+    A suspect among others answers for them: it runs alone where that can be had.
+    """
+    if cause in (Cause.UNWATCHED, Cause.LOST):
+        return None
+    suspects = [one.ticket for one in running if one.counters.suspects]
+    if len(suspects) == 1:
+        return suspects[0]
+    return running[0].ticket if len(running) == 1 else None
+
+
+def _fate(one: Owned, slot: Slot | None, cause: Cause, overdue: int | None, culprit: int | None) -> Fate:
     if slot is None or slot.code in (Code.FREE, Code.HELD, Code.TAKEN):
         return Fate(UNTOUCHED, begun=False, owes=False)
     if slot.code is not Code.RUNNING:
         return Fate(slot.ended, begun=True, owes=slot.code is Code.OWING and slot.ended != ACK)
-    verdict = _verdict_of_running(one, slot, cause, overdue, alone=alone)
+    verdict = _verdict_of_running(one, slot, cause, overdue, culprit)
     return Fate(verdict, begun=True, owes=verdict.is_final)
 
 
-def _verdict_of_running(one: Owned, slot: Slot, cause: Cause, overdue: int | None, *, alone: bool) -> Verdict:
+def _verdict_of_running(
+    one: Owned, slot: Slot, cause: Cause, overdue: int | None, culprit: int | None
+) -> Verdict:
     if cause is Cause.TIMEOUT:
         return slot.if_killed if one.ticket == overdue else slot.if_interrupted
     if cause is Cause.STOPPED:
         return slot.if_interrupted
-    if alone and cause not in (Cause.UNWATCHED, Cause.LOST):
-        return slot.if_dead
+    if culprit is not None:
+        return slot.if_dead if one.ticket == culprit else slot.if_interrupted
     # Whose fault it was cannot be known: it will run alone next time.
     return slot.if_interrupted if slot.if_interrupted.is_final else _suspected(one.counters)

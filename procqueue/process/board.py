@@ -9,10 +9,12 @@ The file outlives the process: whoever reaps it, or a later master, still knows 
     word 2      beat of the scheduler        word 6   who was killed on purpose: ticket << 8 | Mark
     word 3      state of the process (Doing) word 7   moment (monotonic ms) at which an orphan is ended by
                                                       its own kernel timer (consumer/lastresort.py)
-    from 2048   64 slots per queue of 9 words: ticket << 8 | code · deadline in monotonic ms ·
+    from 2048   the slots of each queue, of 9 words: ticket << 8 | code · deadline in monotonic ms ·
                 verdict if killed · if dead · if interrupted · as it ended · ticket that the scheduler
                 settled · moment (monotonic ms) until which a cancelled run has to end · its ticket
-    then        64 texts per queue: "began_ms id task", for display only
+    then        a text for each slot: "began_ms id task", for display only
+
+A queue has 63 slots more than its consumer runs messages at once; the identity says how many ("slots").
 
 What is held and not begun can be taken back: the consumer claims its next slot, and the scheduler marks
 slots TAKEN, under an flock of this file. Apart from that, from the word of who was killed, and from those
@@ -29,12 +31,14 @@ import mmap
 import os
 from collections.abc import Sequence
 from enum import IntEnum
+from functools import partial
 from typing import Any
 
 from procqueue.core.fate import Code
 
-MAGIC = int.from_bytes(b"PQBOARD\x02", "little")
-SLOTS = 64
+MAGIC = int.from_bytes(b"PQBOARD\x03", "little")
+#: So many messages of a queue may be held beside those that run.
+AHEAD = 63
 
 # Where things lie. All numbers of words but those that end in _AT and _BYTES, which are bytes.
 IDENTITY_AT = 64
@@ -65,10 +69,14 @@ class Mark(IntEnum):
 class Board:
     """The board of this very process, mapped. How the others see it: view.View."""
 
-    def __init__(self, path: str, fd: int, queues: Sequence[str], identity: dict[str, Any]) -> None:
+    def __init__(
+        self, path: str, fd: int, queues: Sequence[str], identity: dict[str, Any], slots: int
+    ) -> None:
         self.path = path
         self.queues = tuple(queues)
         self.identity = identity
+        self.slots = slots  # of each queue
+        self._slot = partial(slot_at, slots)
         self._fd = fd
         self._map = mmap.mmap(fd, os.fstat(fd).st_size)
         # A handler's own child must not be able to write what its parent is doing.
@@ -77,12 +85,12 @@ class Board:
         self.words = self._bytes.cast("Q")
 
     @classmethod
-    def create(cls, path: str, queues: Sequence[str], identity: dict[str, Any]) -> Board:
-        """Make the file whole, then let it appear under its name."""
+    def create(cls, path: str, queues: Sequence[str], identity: dict[str, Any], at_once: int = 1) -> Board:
+        """Make the file whole, then let it appear under its name; `at_once`: how many messages may run."""
         draft = f"{path}.draft"
         fd = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            board = cls.fill(path, fd, queues, identity)
+            board = cls.fill(path, fd, queues, identity, at_once)
         except ValueError:
             os.close(fd)
             os.unlink(draft)
@@ -91,16 +99,19 @@ class Board:
         return board
 
     @classmethod
-    def fill(cls, path: str, fd: int, queues: Sequence[str], identity: dict[str, Any]) -> Board:
+    def fill(
+        cls, path: str, fd: int, queues: Sequence[str], identity: dict[str, Any], at_once: int = 1
+    ) -> Board:
         """Fill in an empty file; it is no board before the last word is written, the magic."""
-        text = json.dumps({**identity, "queues": list(queues)}).encode()
+        slots = at_once + AHEAD
+        text = json.dumps({**identity, "slots": slots, "queues": list(queues)}).encode()
         if len(text) > SLOTS_AT - IDENTITY_AT:
             raise ValueError(
                 f"a consumer cannot serve {len(queues)} queues: their names do not fit its board"
             )
         # Allocated, not sparse: a store to a page that the full disk cannot hold would be a SIGBUS.
-        os.posix_fallocate(fd, 0, size_of(len(queues)))
-        board = cls(path, fd, queues, identity)
+        os.posix_fallocate(fd, 0, size_of(len(queues), slots))
+        board = cls(path, fd, queues, identity, slots)
         board._bytes[IDENTITY_AT : IDENTITY_AT + len(text)] = text
         board.words[IDENTITY_LENGTH] = len(text)
         board.words[0] = MAGIC
@@ -121,13 +132,13 @@ class Board:
 
     def hold(self, queue: int, slot: int, ticket: int) -> None:
         """Note a reservation that is not begun."""
-        self.words[slot_at(queue, slot)] = ticket << 8 | Code.HELD
+        self.words[self._slot(queue, slot)] = ticket << 8 | Code.HELD
 
     def prepare(
         self, queue: int, slot: int, deadline_ms: int, if_killed: int, if_dead: int, if_interrupted: int
     ) -> None:
         """Write the deadline (monotonic ms, 0: none) and the packed verdicts of what may end the run."""
-        at, words = slot_at(queue, slot), self.words
+        at, words = self._slot(queue, slot), self.words
         words[at + DEADLINE] = deadline_ms
         words[at + IF_KILLED] = if_killed
         words[at + IF_DEAD] = if_dead
@@ -141,20 +152,24 @@ class Board:
         """Give up a held slot; False if it was taken back meanwhile."""
         return self._from_held(queue, slot, ticket, Code.FREE)
 
+    def is_taken(self, queue: int, slot: int, ticket: int) -> bool:
+        """Return whether the scheduler has taken it back."""
+        return self.words[self._slot(queue, slot)] == ticket << 8 | Code.TAKEN
+
     def set_deadline(self, queue: int, slot: int, deadline_ms: int) -> None:
         """Move the deadline of a running slot."""
-        self.words[slot_at(queue, slot) + DEADLINE] = deadline_ms
+        self.words[self._slot(queue, slot) + DEADLINE] = deadline_ms
 
     def end(self, queue: int, slot: int, ticket: int, verdict: int, *, owing: bool = False) -> None:
         """Note how the run ended; `owing`: its hook is still to be run."""
-        at = slot_at(queue, slot)
+        at = self._slot(queue, slot)
         self.words[at + ENDED] = verdict
         self.words[at] = ticket << 8 | (Code.OWING if owing else Code.ENDED)
 
     def describe(self, queue: int, slot: int, began_ms: int, id: str, task: str) -> None:
         """Write what people see of a running slot."""
         text = f"{began_ms} {id} {task}".encode("utf-8", "replace")[: TEXT_BYTES - 1] + b"\n"
-        at = text_at(len(self.queues), queue, slot)
+        at = text_at(len(self.queues), self.slots, queue, slot)
         self._bytes[at : at + len(text)] = text
 
     def set_handled(self, number: int) -> None:
@@ -184,20 +199,20 @@ class Board:
 
     def is_cancelled(self, queue: int, slot: int, ticket: int) -> bool:
         """Return whether the scheduler wants this run to end."""
-        return self.words[slot_at(queue, slot) + CANCELLED] == ticket
+        return self.words[self._slot(queue, slot) + CANCELLED] == ticket
 
     def last_ticket(self, queue: str) -> int:
         """Return the largest ticket in the slots of a queue, 0 if there was none."""
         number = self.queues.index(queue)
-        return max(self.words[slot_at(number, slot)] >> 8 for slot in range(SLOTS))
+        return max(self.words[self._slot(number, slot)] >> 8 for slot in range(self.slots))
 
     def settled_by_others(self, queue: str) -> set[int]:
         """Return the tickets that the scheduler has settled."""
         number = self.queues.index(queue)
-        return {self.words[slot_at(number, slot) + SETTLED] for slot in range(SLOTS)}
+        return {self.words[self._slot(number, slot) + SETTLED] for slot in range(self.slots)}
 
     def _from_held(self, queue: int, slot: int, ticket: int, code: Code) -> bool:
-        at = slot_at(queue, slot)
+        at = self._slot(queue, slot)
         held = ticket << 8 | Code.HELD
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         mine = self.words[at] == held
@@ -207,17 +222,17 @@ class Board:
         return mine
 
 
-def slot_at(queue: int, slot: int) -> int:
-    """Return the number of the first word of a slot."""
-    return SLOTS_AT // 8 + (queue * SLOTS + slot) * SLOT_WORDS
+def slot_at(slots: int, queue: int, slot: int) -> int:
+    """Return the number of the first word of a slot, on a board with so many for each queue."""
+    return SLOTS_AT // 8 + (queue * slots + slot) * SLOT_WORDS
 
 
-def text_at(queues: int, queue: int, slot: int) -> int:
+def text_at(queues: int, slots: int, queue: int, slot: int) -> int:
     """Return where the text of a slot begins (bytes), on a board for so many queues."""
-    texts = SLOTS_AT + max(queues, 1) * SLOTS * SLOT_WORDS * 8
-    return texts + (queue * SLOTS + slot) * TEXT_BYTES
+    texts = SLOTS_AT + max(queues, 1) * slots * SLOT_WORDS * 8
+    return texts + (queue * slots + slot) * TEXT_BYTES
 
 
-def size_of(queues: int) -> int:
+def size_of(queues: int, slots: int) -> int:
     """Return how many bytes a board for so many queues has."""
-    return SLOTS_AT + max(queues, 1) * SLOTS * (SLOT_WORDS * 8 + TEXT_BYTES)
+    return SLOTS_AT + max(queues, 1) * slots * (SLOT_WORDS * 8 + TEXT_BYTES)

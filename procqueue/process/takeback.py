@@ -1,9 +1,9 @@
 """Taking back what is held and not begun, when the message before it turns out to be slow.
 
 A consumer that has several messages in hand pokes the scheduler; from then on its board is looked at every
-50 ms. A run that is seen twice is slow: what is held behind it goes back to the head, uncharged,
-for a consumer that has time; what was done before it is settled, so that not even the loss of the whole host
-would run it again.
+50 ms. Where nothing new has begun since the last look, what runs is slow: what is held behind it goes back to
+the head, uncharged, for a consumer that has time; what was done before it is settled, so that not even the
+loss of the whole host would run it again.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class TakeBack:
         if board is None:
             return
         running = board.running_tickets()
-        slow = running & self._ran.get(one.consumer, set())
+        slow = running and running <= self._ran.get(one.consumer, set())
         self._ran[one.consumer] = running
         if not slow:
             return

@@ -21,7 +21,7 @@ from typing import Any
 from procqueue.core.fate import Cause, Code, Slot
 from procqueue.core.verdict import ACK, UNTOUCHED, Verdict
 from procqueue.process import board as at
-from procqueue.process.board import MAGIC, SLOTS, Doing, Mark
+from procqueue.process.board import MAGIC, Doing, Mark
 
 _RUNS = (Code.RUNNING, Code.OWING)
 _FREE = (0,) * at.SLOT_WORDS
@@ -44,8 +44,9 @@ class Running:
 class View:
     """One open board of another process."""
 
-    def __init__(self, fd: int, queues: tuple[str, ...], identity: dict[str, Any]) -> None:
+    def __init__(self, fd: int, queues: tuple[str, ...], identity: dict[str, Any], slots: int) -> None:
         self.queues = queues
+        self._each = slots  # of each queue
         self.identity = identity
         self._fd = fd
         self._put_off: dict[int, int] = {}  # ticket → ms
@@ -166,7 +167,7 @@ class View:
         found = []
         for number, words in enumerate(self._slots()):
             if words[0] & 0xFF in _RUNS:
-                found += self._described(*divmod(number, SLOTS))
+                found += self._described(*divmod(number, self._each))
         return found
 
     def running_tickets(self) -> set[int]:
@@ -202,7 +203,7 @@ class View:
             taken = []
             for slot, (word, *_) in enumerate(self._slots_of(queue)):
                 if word & 0xFF == Code.HELD:
-                    self._write(at.slot_at(number, slot), word & ~0xFF | Code.TAKEN)
+                    self._write(at.slot_at(self._each, number, slot), word & ~0xFF | Code.TAKEN)
                 if word & 0xFF in (Code.HELD, Code.TAKEN):
                     taken.append(word >> 8)
             return sorted(taken)
@@ -212,7 +213,7 @@ class View:
         number = self.queues.index(queue)
         for slot, words in enumerate(self._slots_of(queue)):
             if words[0] == ticket << 8 | Code.RUNNING and words[at.CANCELLED] != ticket:
-                first = at.slot_at(number, slot)
+                first = at.slot_at(self._each, number, slot)
                 self._write(first + at.KILL_AT, kill_at_ms)
                 self._write(first + at.CANCELLED, ticket)
                 return True
@@ -231,7 +232,7 @@ class View:
         number = self.queues.index(queue)
         for slot, (word, *_) in enumerate(self._slots_of(queue)):
             if word >> 8 in tickets:
-                self._write(at.slot_at(number, slot) + at.SETTLED, word >> 8)
+                self._write(at.slot_at(self._each, number, slot) + at.SETTLED, word >> 8)
 
     @contextlib.contextmanager
     def _locked_at_once(self) -> Iterator[bool]:
@@ -261,12 +262,12 @@ class View:
         os.pwrite(self._fd, value.to_bytes(8, sys.byteorder), number * 8)
 
     def _slots_of(self, queue: str) -> list[_Words]:
-        first = self.queues.index(queue) * SLOTS
-        return self._slots()[first : first + SLOTS]
+        first = self.queues.index(queue) * self._each
+        return self._slots()[first : first + self._each]
 
     def _slots(self) -> list[_Words]:
         """Return the words of all slots; none if the file is cut short."""
-        size = len(self.queues) * SLOTS * at.SLOT_WORDS * 8
+        size = len(self.queues) * self._each * at.SLOT_WORDS * 8
         twice = [self._read(size, at.SLOTS_AT) for _ in range(2)]
         if min(map(len, twice)) < size:
             return []
@@ -278,24 +279,25 @@ class View:
         return [tuple(one) if one == other else _FREE for one, other in pairs]
 
     def _described(self, queue: int, slot: int) -> list[Running]:
-        data = self._read(at.TEXT_BYTES, at.text_at(len(self.queues), queue, slot))
+        data = self._read(at.TEXT_BYTES, at.text_at(len(self.queues), self._each, queue, slot))
         text = data.split(b"\n")[0].decode("utf-8", "replace")
         began, _, rest = text.partition(" ")
         id, _, task = rest.partition(" ")
         return [Running(id, task, int(began))] if began.isdecimal() else []
 
 
-def _identity(path: str, fd: int) -> tuple[tuple[str, ...], dict[str, Any]]:
-    """Return the queues and who it is."""
+def _identity(path: str, fd: int) -> tuple[tuple[str, ...], dict[str, Any], int]:
+    """Return the queues, who it is, and how many slots each queue has."""
     head = os.pread(fd, at.SLOTS_AT, 0)
     if len(head) < at.SLOTS_AT or int.from_bytes(head[:8], sys.byteorder) != MAGIC:
         raise NoBoard(f"{path}: not a board of this version")
     length = int.from_bytes(head[at.IDENTITY_LENGTH * 8 :][:8], sys.byteorder)
     identity = json.loads(head[at.IDENTITY_AT :][:length])
     queues = tuple(str(queue) for queue in identity["queues"])
-    if os.fstat(fd).st_size < at.size_of(len(queues)):
+    slots = int(identity.pop("slots"))
+    if slots < 1 or os.fstat(fd).st_size < at.size_of(len(queues), slots):
         raise NoBoard(f"{path}: cut short")
-    return queues, identity
+    return queues, identity, slots
 
 
 def _deadlines(words: _Words) -> list[int]:

@@ -79,9 +79,10 @@ def why_not(kind: type[Any]) -> str:
     handle = inspect.getattr_static(kind, "handle", None)
     if not inspect.isfunction(handle):
         return "a class needs a method handle(self, …) to be a task"
-    if inspect.iscoroutinefunction(handle) or inspect.isasyncgenfunction(handle):
-        return "async handlers are not available in this version; use def, and asyncio.run inside"
-    if inspect.isgeneratorfunction(handle):
+    for name in ("setup", "failed", "teardown"):
+        if inspect.iscoroutinefunction(inspect.getattr_static(kind, name, None)):
+            return f"its {name} is async, and nobody would await it; only handle can be async def"
+    if inspect.isgeneratorfunction(handle) or inspect.isasyncgenfunction(handle):
         return "its handle is a generator (it has a yield), so calling it would run nothing"
     try:
         inspect.signature(kind).bind()

@@ -2,18 +2,19 @@
 
 The soft timeout is an exception raised by a signal handler, so it may come between any two steps. It comes
 only while the handler itself runs, once per message, and never inside a shield (driver code is one).
-Next to read: execute.py, which runs handlers.
+Next to read: execute.py, which runs handlers; gates.py and awaiting.py, where they run elsewhere.
 """
 
 from __future__ import annotations
 
 import time
+from _thread import get_ident
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime, timedelta
 from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from procqueue.core.errors import AlreadyDecided, Cancelled, NoMessage, SoftTimeout
 from procqueue.core.outcome import DONE, Ending, Outcome
@@ -50,7 +51,7 @@ class Message:
     __slots__ = (  # noqa: RUF023
         "id", "queue", "task", "ticket", "attempt", "last", "crashes", "meta", "timed_out", "handle_timeout",
         "_pushed_ms", "_stopping", "_extend", "_verdict", "_running", "_shields", "_told", "_owed",
-        "cancelled",
+        "cancelled", "_fence",
     )  # fmt: skip
 
     def __init__(
@@ -89,6 +90,7 @@ class Message:
         self._shields = 0
         self._told = False
         self._owed = False  # the soft timeout came inside a shield
+        self._fence: Callable[[], None] | None = None  # takes in what is on its way from another thread
 
     def __repr__(self) -> str:
         return f"<Message {self.id} of {self.task} on {self.queue}, attempt {self.attempt}>"
@@ -146,14 +148,32 @@ class Message:
             raise AlreadyDecided(f"message {self.id}: {_in_words(self._verdict)} stands already")
         self._verdict = outcome
 
-    def _tell(self) -> None:
+    def is_to_hear(self, *, cancelled: bool) -> bool:
+        """Return whether the handler is to be told now that its time is over; a shield remembers it."""
+        if not self._running or self._told:
+            return False
+        self.cancelled = cancelled or self.cancelled
+        if self._shields:
+            self._owed = True
+            return False
+        return True
+
+    def note_told(self) -> None:
+        """Note that the handler is told."""
         self._owed = False
         self._told = True
         self.timed_out = True
+
+    def why_over(self) -> SoftTimeout:
+        """Return the exception that says why the handler's time is over."""
         if self.cancelled:
-            raise Cancelled(f"message {self.id} was cancelled")
+            return Cancelled(f"message {self.id} was cancelled")
         limit = f" of {format_seconds(self.handle_timeout)}" if self.handle_timeout else ""
-        raise SoftTimeout(f"the handle_timeout{limit} has passed")
+        return SoftTimeout(f"the handle_timeout{limit} has passed")
+
+    def _tell(self) -> NoReturn:
+        self.note_told()
+        raise self.why_over()
 
 
 class Shield:
@@ -165,7 +185,14 @@ class Shield:
         self._message = message
 
     def __enter__(self) -> None:
-        self._message._shields += 1
+        message = self._message
+        message._shields += 1
+        if message._fence is not None:
+            try:
+                message._fence()
+            except BaseException:
+                message._shields -= 1
+                raise
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -192,16 +219,11 @@ def deliver_timeout(frame: FrameType | None = None, *, cancelled: bool = False) 
     already.
     """
     message = _current.get()
-    if message is None or not message._running or message._told:
-        return
     # In the frame of `call` itself the handler has not begun, or has returned: it must not look timed out.
-    if frame is not None and frame.f_code is call.__code__:
+    if message is None or (frame is not None and frame.f_code is call.__code__):
         return
-    message.cancelled = cancelled or message.cancelled
-    if message._shields:
-        message._owed = True
-        return
-    message._tell()
+    if message.is_to_hear(cancelled=cancelled):
+        message._tell()
 
 
 @contextmanager
@@ -216,6 +238,9 @@ def entered(message: Message) -> Iterator[None]:
 
 def call(message: Message, function: Callable[..., R], args: Any, kwargs: Any) -> R:
     """Call `function` as the handler of `message`, in a copy of the context."""
+    if callers and (elsewhere := callers.get(get_ident())) is not None:
+        result: R = elsewhere(message, function, args, kwargs)
+        return result
     token = _current.set(message)
     message._running = True
     try:
@@ -237,3 +262,6 @@ def _in_words(verdict: Outcome) -> str:
 
 
 _current: ContextVar[Message | None] = ContextVar("procqueue_message", default=None)
+
+#: By thread: who calls in place of `call`, where no signal handler can raise anything (gates.py).
+callers: dict[int, Any] = {}

@@ -1,7 +1,8 @@
 """One run: from the bytes of a reservation to one outcome. `prepare` reads, `run` calls the handler.
 
 Every way in which a handler can end is mapped to an Outcome here and nowhere else; what becomes of the
-message is policy.judge's business. Nothing that a handler does leaves `run` as an exception.
+message is policy.judge's business. Nothing that a handler does leaves `run` as an exception. An `async def`
+handler is awaited in awaiting.py.
 """
 
 from __future__ import annotations
@@ -104,15 +105,25 @@ def prepare(reservation: Reservation, find_task: FindTask, queue: QueueSettings)
 
 
 def run(prepared: Prepared, message: Message) -> Ended:
-    """Call the handler as `message`, and return how that ended. Raises nothing."""
+    """Call the handler, a `def`, as `message`, and return how that ended. Raises nothing."""
     try:
         function = surrounded(message, prepared.task.function)
         result = call(message, function, prepared.args, prepared.kwargs)
     except BaseException as error:  # SystemExit, KeyboardInterrupt and GeneratorExit too: none is ours
-        try:
-            return _left_by(error, message, prepared)
-        except Exception:  # an exception whose own code fails when it is looked at
-            return Ended(message.verdict or Outcome(Ending.RAISED, error=type(error).__qualname__), error)
+        return ended_by(error, message, prepared)
+    return ended_with(result, message)
+
+
+def ended_by(error: BaseException, message: Message, prepared: Prepared) -> Ended:
+    """Return how a run ended whose handler has raised."""
+    try:
+        return _left_by(error, message, prepared)
+    except Exception:  # an exception whose own code fails when it is looked at
+        return Ended(message.verdict or Outcome(Ending.RAISED, error=type(error).__qualname__), error)
+
+
+def ended_with(result: Any, message: Message) -> Ended:
+    """Return how a run ended whose handler has returned."""
     if message.verdict is not None:
         return Ended(message.verdict)
     if type(result) is CoroutineType:

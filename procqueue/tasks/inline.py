@@ -35,7 +35,7 @@ def executor(queue_settings: Callable[[str], QueueSettings]) -> Callable[[Reserv
         else:
             if is_heard("before_handle"):
                 tell_before(prepared, "")
-            ended, policy = run(prepared, prepared.message()), prepared.policy
+            ended, policy = _run(prepared), prepared.policy
         verdict = judge(ended.outcome, reservation.counters, policy, random.random())
         if verdict.is_final:
             counters = reservation.counters.charged(verdict.charge)
@@ -51,6 +51,14 @@ def executor(queue_settings: Callable[[str], QueueSettings]) -> Callable[[Reserv
         return Ran(verdict, ended.exception or _exception(ended.outcome))
 
     return execute
+
+
+def _run(prepared: Prepared) -> Ended:
+    if prepared.task.is_async:
+        from procqueue.tasks.awaiting import run_here  # only who runs such a handler pays for asyncio
+
+        return run_here(prepared, prepared.message())
+    return run(prepared, prepared.message())
 
 
 def _exception(outcome: Outcome) -> BaseException | None:

@@ -1,11 +1,13 @@
 """Middleware: what the application puts around each handle and push, and at the two ends of each consumer.
 
 The first `@procqueue.around` is the outermost. What one raises counts as raised by the handler; one that does
-not call `run()` has handled the message itself.
+not call `run()` has handled the message itself. A `def` stands around the handlers that are `def`, an
+`async def` around those that are `async def`: neither could wait for the end of the other kind.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -36,14 +38,18 @@ class Push:
 
 #: Filled, like the registry of tasks, by importing the application.
 _arounds: list[Around] = []
+_async_arounds: list[Around] = []
 _pushes: list[AroundPush] = []
 _setups: list[End] = []
 _teardowns: list[End] = []
 
 
 def around(middleware: A) -> A:
-    """Have `middleware(message, run)` called in place of each handler; `run()` calls the handler."""
-    _add(_arounds, middleware)
+    """Have `middleware(message, run)` called in place of each handler; `run()` calls the handler.
+
+    An `async def` is called in place of each handler that is `async def`, and awaits `run()`.
+    """
+    _add(_async_arounds if inspect.iscoroutinefunction(middleware) else _arounds, middleware)
     return middleware
 
 
@@ -53,25 +59,37 @@ def around_push(middleware: U) -> U:
     push_many is one push. apush calls it in the thread that pushes, with the context of the caller. What it
     raises leaves the push; what it returns is what push returns.
     """
+    _check_plain(middleware, "around_push")
     _add(_pushes, middleware)
     return middleware
 
 
 def consumer_setup(function: E) -> E:
     """Have `function()` called in each consumer before it is ready; what it raises ends the consumer."""
+    _check_plain(function, "consumer_setup")
     _add(_setups, function)
     return function
 
 
 def consumer_teardown(function: E) -> E:
     """Have `function()` called in each consumer that leaves, after its last message; the last one first."""
+    _check_plain(function, "consumer_teardown")
     _add(_teardowns, function)
     return function
 
 
-def surrounded(message: Message, handler: Callable[..., Any]) -> Callable[..., Any]:
+def surrounded(
+    message: Message, handler: Callable[..., Any], *, is_async: bool = False
+) -> Callable[..., Any]:
     """Return the handler with all that is around it, to be called with the handler's arguments."""
-    return partial(_run, message, handler, tuple(_arounds)) if _arounds else handler
+    outer = _async_arounds if is_async else _arounds
+    return partial(_run, message, handler, tuple(outer)) if outer else handler
+
+
+def is_around_others_only(*, is_async: bool) -> bool:
+    """Return whether something stands around handlers, and nothing around those of this kind."""
+    ours, others = (_async_arounds, _arounds) if is_async else (_arounds, _async_arounds)
+    return bool(others) and not ours
 
 
 def is_around_pushes() -> bool:
@@ -98,7 +116,7 @@ def teardowns() -> list[End]:
 
 def forget(function: object) -> None:
     """Leave `function` out from now on: for tests."""
-    lists: tuple[list[Any], ...] = (_arounds, _pushes, _setups, _teardowns)
+    lists: tuple[list[Any], ...] = (_arounds, _async_arounds, _pushes, _setups, _teardowns)
     for known in lists:
         known[:] = [one for one in known if one is not function]
 
@@ -110,6 +128,11 @@ def _run(
     for middleware in reversed(outer):
         run = partial(middleware, message, run)
     return run()
+
+
+def _check_plain(function: Any, where: str) -> None:
+    if inspect.iscoroutinefunction(function):
+        raise TaskError(f"{where} is for plain functions: {function!r} is async, and nobody would await it")
 
 
 def _add(known: list[Any], function: Any) -> None:

@@ -35,6 +35,7 @@ class Options:
     kill_after: float | None = None
     on_timeout: OnTimeout | None = None
     max_crashes: int | None = None
+    executor: str | None = None  # auto, sync, threads, async
     asked: Asked = NOTHING  # of each of its pushes
 
     def over(self, queue: QueueSettings) -> Policy:
@@ -58,7 +59,6 @@ class Options:
 
 NO_OPTIONS = Options()
 
-_LATER_KEYS = ("executor",)
 _ASKED_KEYS = ("expires", "priority", "unique", "until", "on_duplicate")
 
 
@@ -101,14 +101,13 @@ def _readers() -> dict[str, Any]:
         "kill_after": read.needed_duration(0.05),
         "on_timeout": lambda value: OnTimeout(read.choice(*OnTimeout)(value)),
         "max_crashes": read.whole(1, 1_000_000),
+        "executor": read.choice(*read.EXECUTORS),
     }
 
 
 def _unknown(key: str, known: Iterable[str]) -> str:
-    from procqueue.core.settings.wrong import LATER, nearest
+    from procqueue.core.settings.wrong import nearest
 
-    if key in _LATER_KEYS:
-        return f"the key {LATER}"
     known = [*known, *_ASKED_KEYS, "queue", "name", "aliases"]
     return f"there is no such key; {nearest(key, known) or 'the keys are ' + ', '.join(known)}"
 

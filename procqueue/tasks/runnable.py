@@ -26,6 +26,7 @@ class Runnable(Protocol):
     options: Options
     failed_hook: Callable[[Failure], object] | None
     instance: Instance | None
+    is_async: bool
 
     @property
     def arguments(self) -> Arguments:

@@ -69,6 +69,7 @@ class Task(Generic[P, R]):
         asked = self.options.asked
         self._anywhere = ANYWHERE if asked == NOTHING else replace(ANYWHERE, asked=asked)
         self.instance = instance  # of a class
+        self.is_async = inspect.iscoroutinefunction(function if instance is None else instance.kind.handle)
         self.failed_hook: Callable[[Failure], object] | None = None
         if instance is not None and hasattr(instance.kind, "failed"):
             self.failed_hook = instance.failed
@@ -147,6 +148,8 @@ class Task(Generic[P, R]):
 
     def on_failed(self, hook: Hook) -> Hook:
         """Have `hook` called with the Failure of a message that is not run again. At least once, anywhere."""
+        if inspect.iscoroutinefunction(hook):
+            raise TaskError(f"{self.name}: on_failed is for plain functions, and {_place(hook)} is async")
         if self.failed_hook is not None:
             raise TaskError(f"{self.name} has an on_failed already: {_place(self.failed_hook)}")
         self.failed_hook = hook
@@ -251,6 +254,7 @@ def task(
     unique: bool | str | None = None,
     until: Delay | None = None,
     on_duplicate: OnDuplicate | None = None,
+    executor: str | None = None,
 ) -> Declare: ...
 
 
@@ -278,6 +282,7 @@ def task(
         others = (aliases,) if isinstance(aliases, str) else tuple(aliases)
         try:
             read = read_options(options)
+            _check_executor(function, read.executor)
         except TaskError as error:
             raise TaskError(f"{_place(function)}: @task({error})") from None
         instance = Instance(function) if isinstance(function, type) else None
@@ -303,13 +308,21 @@ def _check_function(function: Any) -> None:
         return
     if not isinstance(function, FunctionType):
         _refuse(function, "a task is a plain function, defined with def at the top of a module")
-    if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
-        _refuse(function, "async handlers are not available in this version; use def, and asyncio.run inside")
+    if inspect.isasyncgenfunction(function):
+        _refuse(function, "it is an async generator (it has a yield), so calling it would run nothing")
     if inspect.isgeneratorfunction(function):
         _refuse(function, "it is a generator (it has a yield), so calling it would run nothing")
     where, _, _ = function.__qualname__.rpartition(".")
     if where and not where.endswith("<locals>"):
         _refuse(function, f"it is a method of {where}; decorate a function at the top of a module")
+
+
+def _check_executor(function: Callable[..., Any], executor: str | None) -> None:
+    is_async = inspect.iscoroutinefunction(getattr(function, "handle", function))
+    if is_async and executor in ("sync", "threads"):
+        raise TaskError(f'executor: "{executor}" is for def; an async def runs on the event loop')
+    if not is_async and executor == "async":
+        raise TaskError('executor: "async" is for async def; a def runs "sync" or in "threads"')
 
 
 def _check_class(kind: type[Any]) -> None:

@@ -18,6 +18,7 @@ NEVER_AGAIN = Verdict(Kind.FAIL, Charge.INTERRUPT)
 RETRIED = Verdict(Kind.RELEASE, Charge.ATTEMPT, 5_000)
 
 ONE, TWO = Owned("one", 11, Counters()), Owned("two", 12, Counters())
+SUSPECT = Counters(suspects=1)
 NOT_BEGUN = Fate(UNTOUCHED, begun=False, owes=False)
 
 
@@ -84,6 +85,14 @@ def test_d7_what_ran_alone_for_the_last_time_fails_and_its_hook_is_owed() -> Non
 @pytest.mark.parametrize("cause", [Cause.CRASH, Cause.MEMORY])
 def test_d7_those_that_ran_beside_each_other_are_suspected(cause: Cause) -> None:
     assert fates([ONE, TWO], board(RUNNING, BESIDE), cause) == {11: begun(SUSPECTED), 12: begun(SUSPECTED)}
+
+
+@pytest.mark.parametrize("cause", [Cause.CRASH, Cause.MEMORY])
+def test_d7_a_single_suspect_answers_for_the_death_and_its_neighbours_do_not(cause: Cause) -> None:
+    suspect = replace(TWO, counters=SUSPECT)
+
+    assert fates([suspect], board(BESIDE), cause) == {12: begun(DEAD)}
+    assert fates([ONE, suspect], board(RUNNING, BESIDE), cause) == {11: begun(INTERRUPTED), 12: begun(DEAD)}
 
 
 @pytest.mark.parametrize("code", [Code.HELD, Code.ENDED, Code.OWING, Code.TAKEN])
@@ -163,8 +172,8 @@ def test_d7_the_tenth_suspicion_is_the_last() -> None:
     assert MAX_SUSPECTS == 10
     assert not lost(Counters(suspects=8), 1).verdict.is_final
     assert lost(Counters(suspects=9), 1) == failed
-    often = replace(ONE, counters=Counters(suspects=9))
-    assert fates([often, TWO], board(RUNNING, BESIDE), Cause.CRASH) == {11: failed, 12: begun(SUSPECTED)}
+    often, other = replace(ONE, counters=Counters(suspects=9)), replace(TWO, counters=SUSPECT)
+    assert fates([often, other], board(RUNNING, BESIDE), Cause.CRASH) == {11: failed, 12: begun(SUSPECTED)}
 
 
 def test_a_consumer_that_owned_nothing_leaves_nothing() -> None:

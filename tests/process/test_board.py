@@ -189,7 +189,7 @@ def test_s7_of_a_board_that_was_scribbled_on_nothing_is_believed(path: str) -> N
     read = View.open(path)
     assert slots(read, "a")[5].code is Code.HELD
 
-    board.words[slot_at(0, 7)] = 9 << 8 | 99
+    board.words[slot_at(64, 0, 7)] = 9 << 8 | 99
 
     assert read.slots("a") is None and read.slots("b") == {}
     read.close()
@@ -201,10 +201,10 @@ def test_words_that_make_no_sense_harm_nobody(path: str) -> None:
     read = View.open(path)
     board.words[FIRST] = 5 << 8 | Code.RUNNING
     board.words[FIRST + IF_KILLED] = (1 << 64) - 1
-    board.words[slot_at(0, 1)] = (1 << 64) - 1
+    board.words[slot_at(64, 0, 1)] = (1 << 64) - 1
     board.words[3] = 99
     board.describe(0, 0, 0, "", "")
-    texts = text_at(1, 0, 0)
+    texts = text_at(1, 64, 0, 0)
     for text in ("² id task\n", "٣ id task\n", "x" * 240, "\n", "1 \x00"):
         data = text.encode()[:240]
         board._bytes[texts : texts + len(data)] = data

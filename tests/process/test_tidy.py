@@ -14,7 +14,7 @@ from procqueue.process.lifeline import pair
 ours, theirs = pair()
 alarm = Alarm()
 interrupts = Interrupts(ours, lambda: None)
-tidy = Tidy(interrupts, alarm, lambda *_: None, lambda *_: None)
+tidy = Tidy(interrupts, alarm.off, lambda *_: None, lambda *_: None)
 
 UPSETS = {
     "handler": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
@@ -43,7 +43,7 @@ def run(task, do=lambda: None, seconds=0.0):
     # As if it had begun so long ago: what is quick must not depend on this machine.
     alarm.set(60)
     do()
-    tidy.after(task, time.monotonic() - seconds)
+    tidy.after(time.monotonic() - seconds, task)
     return is_right()
 """
 
@@ -74,7 +74,7 @@ run("quick")
 run("quick", lambda: os.chdir("/"))
 print(os.getcwd() == home, tidy.maimed, flush=True)
 os.closerange(3, 100)
-tidy.after("quick", time.monotonic())
+tidy.after(time.monotonic(), "quick")
 print(tidy.maimed, flush=True)
 """
     with actor(HEAD + body) as one:

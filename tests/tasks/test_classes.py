@@ -46,7 +46,9 @@ class Plain:
 
 
 class Async:
-    async def handle(self) -> None: ...
+    def handle(self) -> None: ...
+
+    async def setup(self) -> None: ...
 
 
 class Generates:
@@ -166,7 +168,7 @@ def test_a_class_of_this_function_needs_a_name_only() -> None:
 @pytest.mark.parametrize(
     ("kind", "reason"),
     [
-        (Async, "async handlers are not available"),
+        (Async, "its setup is async, and nobody would await it"),
         (Generates, "its handle is a generator"),
         (NeedsMore, "missing a required argument: 'size'"),
         (int, "needs a method handle"),

@@ -70,9 +70,6 @@ def in_main() -> FunctionType:
     return function
 
 
-async def a_coroutine() -> None: ...
-
-
 async def an_async_generator() -> Any:
     yield
 
@@ -85,8 +82,7 @@ def a_generator() -> Any:
     ("function", "reason"),
     [
         (in_main(), "__main__"),
-        (a_coroutine, "async handlers are not available in this version"),
-        (an_async_generator, "async handlers are not available in this version"),
+        (an_async_generator, "it is an async generator"),
         (a_generator, "it is a generator"),
         (samples.Mailer, "a class needs a method handle"),
         (samples.Mailer.send, "it is a method of Mailer"),
@@ -132,7 +128,8 @@ def test_a_task_is_declared_once() -> None:
         ({"max_crashes": 0}, "max_crashes: must be a whole number"),
         ({"retry_on": "OSError"}, "retry_on: .* is no class of exceptions"),
         ({"fail_on": [int]}, "fail_on: .* is no class of exceptions"),
-        ({"executor": "sync"}, "executor: the key is not available in this version"),
+        ({"executor": "trio"}, 'executor: must be "auto", "sync", "threads" or "async"'),
+        ({"executor": "async"}, 'executor: "async" is for async def; a def runs "sync" or in "threads"'),
         ({"unique": ""}, "unique= is '', not 1 to 250"),
         ({"until": "begun"}, "until= says something about unique="),
         ({"priority": 10}, "priority= is 10, not between -9 and 9"),

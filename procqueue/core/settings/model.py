@@ -176,7 +176,8 @@ class QueueSettings:
     keep_timeout: Keep = Keep()
     concurrency: int = 1
     max_running: int = 0  # over all consumers and hosts
-    executor: str = "auto"  # auto | sync
+    executor: str = "auto"  # auto | sync | threads | async
+    loop: str = "asyncio"  # | uvloop
     preload: str = "auto"  # auto | always | never
     driver: str = ""  # one of Settings.drivers; "": Settings.driver
     environment: Environment = AS_THE_MASTER

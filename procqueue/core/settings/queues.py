@@ -56,6 +56,7 @@ def read_queues(
     for queue in queues.values():
         _check_serves(reading, queue, queues)
         _check_memory(reading, queue)
+        _check_concurrency(reading, queue)
         _check_index(reading, queue)
     return queues
 
@@ -118,6 +119,15 @@ def _check_memory(reading: Reading, queue: Queue) -> None:
         document, path = queue.place("max_memory_hard")
         text = f"{format_bytes(hard)} is less than max_memory, {format_bytes(soft)}, which could never act"
         reading.wrong(document, path, text, "the hard limit has to be the higher one")
+
+
+def _check_concurrency(reading: Reading, queue: Queue) -> None:
+    settings = queue.settings
+    if settings.executor == "sync" and settings.concurrency > 1:
+        document, path = queue.place("concurrency")
+        text = f'is {settings.concurrency}, and executor = "sync" runs one message after the other'
+        hint = 'use executor = "threads" or "auto", or raise processes instead'
+        reading.wrong(document, path, text, hint)
 
 
 def _check_index(reading: Reading, queue: Queue) -> None:

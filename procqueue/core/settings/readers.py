@@ -235,12 +235,8 @@ max_attempts = whole(1, 1_000_000, {"forever": 0})
 count_or_off = whole(0, 10**12, {"": 0, "off": 0})
 
 
-def concurrency(value: Any) -> int:
-    """How many messages a consumer runs at once: one, so far."""
-    number = int(whole(1, 10_000)(value))
-    if number > 1:
-        raise Wrong(f"more than one message at once in a consumer {LATER}", "raise processes instead")
-    return number
+#: Where handlers run.
+EXECUTORS = ("auto", "sync", "threads", "async")
 
 
 def auto_or_flag(value: Any) -> str:

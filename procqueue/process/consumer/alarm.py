@@ -1,4 +1,4 @@
-"""The soft timeout's timer: SIGALRM for the message that runs, and no system call for one that is quick.
+"""The soft timeouts' timer: SIGALRM for what runs, and no system call for messages that are quick.
 
 Messages of a batch that end at once leave the timer as the first of them set it: it fires a little early for
 the later ones, and whoever hears it looks at the clock, and sets it again for what is left.
@@ -18,7 +18,7 @@ _PAUSED = 1.0
 
 
 class Alarm:
-    """One timer for one message after the other. What it is set to is for the message that runs."""
+    """One timer for all that runs: it is set for the one whose time is over first."""
 
     def __init__(self) -> None:
         self._due = math.inf  # when the time of what runs is over
@@ -26,15 +26,18 @@ class Alarm:
 
     def set(self, seconds: float) -> None:
         """Give what runs `seconds` from now; 0: as long as it wants."""
-        if not seconds:
+        self.until(time.monotonic() + seconds if seconds else math.inf)
+
+    def until(self, due: float) -> None:
+        """Give what runs until a monotonic moment, which may have passed; infinite: as long as it wants."""
+        if due == math.inf:
             self._due = math.inf
             if self._fires != math.inf:
                 self.off()
             return
-        now = time.monotonic()
-        self._due = due = now + seconds
+        self._due = due
         if not due - _EARLY <= self._fires <= due:
-            self._arm(seconds)
+            self._arm(max(1e-6, due - time.monotonic()))
 
     def rest(self) -> None:
         """Note that nothing runs now. The timer may go on: it is for nobody."""

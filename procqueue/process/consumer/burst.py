@@ -41,9 +41,9 @@ class Stint:
         """True if nothing more may be taken, whatever there is."""
         return self._once and self._handled > 0
 
-    def room(self, room: int) -> int:
-        """Return how many messages may be taken in, of `room`."""
-        return min(room, 0 if self.over else 1) if self._once else room
+    def room(self, room: int, begun: int) -> int:
+        """Return how many messages may be taken in, of `room`, while so many are begun."""
+        return min(room, 0 if self.over or begun else 1) if self._once else room
 
     def note(self, reservation: Reservation, settlement: Settlement) -> bool:
         """Count a run; False if it ended badly."""

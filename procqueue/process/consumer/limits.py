@@ -28,9 +28,9 @@ class Limits:
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC) if queue.max_memory else -1
         self.handled = 0
 
-    def room(self) -> int:
-        """Return how many messages may still be taken in."""
-        return max(0, self._most - self.handled) if self._most else 1 << 30
+    def room(self, begun: int) -> int:
+        """Return how many messages may still be taken in, while so many are begun."""
+        return max(0, self._most - self.handled - begun) if self._most else 1 << 30
 
     def seconds_left(self) -> float:
         """Return the time until the age says something new."""

@@ -1,7 +1,7 @@
 """One consumer, from the fork to the last settlement. The loop reads as a sentence: see `_work`.
 
-It is made of what takes in (intake.py), what runs (run.py), and the ledger between them (settle.py), whose
-verdicts leave with the next turn. It finishes what it runs on TERM and INT from anyone, and when the
+It is made of what takes in (intake.py), what runs (executor.py), and the ledger between them (settle.py),
+whose verdicts leave with the next turn. It finishes what it runs on TERM and INT from anyone, and when the
 master's end of the lifeline is gone (laws S8, S11); only SIGKILL ends it sooner.
 """
 
@@ -12,7 +12,6 @@ import random
 import signal
 import time
 from collections.abc import Callable, Collection
-from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from procqueue import producer
@@ -28,10 +27,12 @@ from procqueue.process.board import Board, Doing
 from procqueue.process.code import Beginning, told_of_code
 from procqueue.process.consumer import ends
 from procqueue.process.consumer.burst import Burst, Stint
-from procqueue.process.consumer.intake import Held, Intake
+from procqueue.process.consumer.clock import Run
+from procqueue.process.consumer.executor import Executor
+from procqueue.process.consumer.identity import Identity as Identity
+from procqueue.process.consumer.intake import FAIR_SECONDS, Held, Intake
 from procqueue.process.consumer.lastresort import LastResort
 from procqueue.process.consumer.limits import Limits
-from procqueue.process.consumer.run import InlineExecutor
 from procqueue.process.consumer.settle import Ledger
 from procqueue.process.consumer.shares import Shares
 from procqueue.process.consumer.standing import Standing
@@ -50,17 +51,6 @@ T = TypeVar("T")
 _SUCCESSOR_SECONDS = 5.0
 #: An idle consumer asks the driver again at least so often.
 _IDLE_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who a consumer is. The id exists before the process does (law S6)."""
-
-    consumer: str
-    host: str
-    pool: str
-    index: int
-    generation: int
 
 
 class Consumer:
@@ -123,7 +113,7 @@ class Consumer:
         let_signals_in()
         self._lifeline.say("loaded")
         producer.adopt(self._settings)
-        if not ends.set_up(self._queue.serves, self._lifeline, self._log):
+        if not ends.set_up(self._queue, self._lifeline, self._log):
             return Exit.CANNOT_IMPORT
         try:
             driver = self._patiently(lambda: open_driver(self._settings.driver_of(self._queue.name)))
@@ -133,14 +123,16 @@ class Consumer:
         if driver is None:
             return Exit.OK  # told to leave before it could begin
         path = board_path(self._boards, self._identity.consumer)
-        facts = (self._queue.serves, self._facts())
+        own = {**self._identity.facts(), "driver": self._queue.driver}
+        facts = (self._queue.serves, own, self._queue.concurrency)
         board = Board.fill(path, self._handed.board, *facts) if self._handed else Board.create(path, *facts)
         self._board = board
         if self._last_resort.missing:
             self._log.warning("no_kernel_timer", text=self._last_resort.missing)
-        self._executor = InlineExecutor(
-            self._settings, self._identity.consumer, board, self._interrupts, self._last_resort, self._log
-        )
+        self._executor = Executor(
+            self._settings, self._queue, self._identity.consumer, board, self._interrupts, self._last_resort,
+            self._log,
+        )  # fmt: skip
         limits = {name: self._settings.queues[name].max_running for name in self._queue.serves}
         self._standing = Standing(
             driver, self._identity.consumer, self._identity.host, limits, board, self._lifeline, self._log
@@ -148,7 +140,7 @@ class Consumer:
         shares = Shares(self._queue.serves, self._queue.weights)
         self._intake = Intake(
             driver, self._standing, self._queue.serves, shares, board, self._ledger, self._executor.expect,
-            self._executor.rest, self._interrupts, self._poke, self._log,
+            self._executor.admit, self._executor.rest, self._interrupts, self._poke, self._log,
         )  # fmt: skip
         try:
             if self._patiently(self._register) is not None:
@@ -178,26 +170,74 @@ class Consumer:
         return import_application(self._settings.path, modules, self._lifeline, self._log)
 
     def _work(self, driver: Driver, board: Board) -> None:
-        """Take the next message, run it, settle it; wait where there is none; until told to leave."""
+        """Begin as many as there are places for, settle what has ended; wait where there is nothing to do."""
         while not self._interrupts.stopping:
+            if self._executor.running():
+                self._gather(board)
+                if self._executor.free() < 1:
+                    self._wait_for_place()
+                    continue
             held = self._intake.begin() or self._patiently(self._take)
-            if held is None:
-                if self._is_done(driver):
-                    return
+            if held is not None:
+                board.set_doing(Doing.BUSY)
+                if (run := self._executor.start(held)) is not None:
+                    self._note_end(board, run)
+            elif self._is_done(driver):
+                return
+            else:
                 self._idle(driver, board)
-                continue
-            board.set_doing(Doing.BUSY)
-            began = time.monotonic()
-            settlement = self._executor.run(held)
-            self._ledger.add(held.reservation.queue, settlement)
-            self._intake.pace.note(time.monotonic() - began)
-            self._count(board)
-            if self._stint is not None and not self._stint.note(held.reservation, settlement):
-                self._lifeline.say("bad_run")
+        self._finish(board)
 
     def _take(self) -> Held | None:
-        room = 0 if self._full else self._limits.room()
-        return self._intake.next(room if self._stint is None else self._stint.room(room))
+        return self._intake.next(self._room(), self._executor.free())
+
+    def _room(self) -> int:
+        """Return how many messages may be taken in now."""
+        if self._full:
+            return 0
+        begun = self._executor.running()
+        room = self._limits.room(begun)
+        return room if self._stint is None else self._stint.room(room, begun)
+
+    def _gather(self, board: Board) -> None:
+        """Note what has ended elsewhere."""
+        for run in self._executor.ended():
+            self._note_end(board, run)
+
+    def _note_end(self, board: Board, run: Run) -> None:
+        settlement = run.settlement
+        assert settlement is not None
+        self._intake.ended(run.held, settlement)
+        self._intake.pace.note(run.ended_at - run.began)
+        self._count(board, run)
+        if self._stint is not None and not self._stint.note(run.held.reservation, settlement):
+            self._lifeline.say("bad_run")
+
+    def _wait_for_place(self) -> None:
+        """Wait for the end of a run; settle what has ended before, unless something ends soon."""
+        ends = self._executor.descriptors()
+        self._interrupts.clear()
+        self._intake.mind_pauses()
+        if self._interrupts.stopping:
+            return
+        if self._executor.is_full:
+            self._patiently(lambda: self._intake.stock(self._room()))
+        if self._ledger.queues():
+            if self._interrupts.wait(FAIR_SECONDS, ends):
+                return
+            self._patiently(self._settle_all)
+        self._interrupts.wait(_IDLE_SECONDS, ends)
+        self._mind_limits()
+
+    def _finish(self, board: Board) -> None:
+        """Let end what runs, and take nothing more."""
+        self._intake.give_back()
+        while True:
+            self._gather(board)
+            if not self._executor.running():
+                return
+            self._patiently(self._settle_all)
+            self._interrupts.wait(1.0, self._executor.descriptors())
 
     def _is_done(self, driver: Driver) -> bool:
         """True if this is a burst and nothing is left to do; the master is told, so that nobody follows."""
@@ -205,7 +245,7 @@ class Consumer:
         if stint is None:
             return False
         if not stint.over:
-            if self._full or not self._patiently(self._settle_all):
+            if self._full or self._executor.running() or not self._patiently(self._settle_all):
                 return False  # the successor goes on
             if not self._patiently(lambda: stint.is_empty(driver, self._queue.serves)):
                 return False
@@ -215,7 +255,8 @@ class Consumer:
     def _idle(self, driver: Driver, board: Board) -> None:
         """Settle what is finished, then wait: for a message, a signal, or the master's end."""
         self._patiently(self._settle_all)
-        board.set_doing(Doing.IDLE)
+        if not self._executor.running():
+            board.set_doing(Doing.IDLE)
         self._interrupts.clear()
         if self._interrupts.stopping:
             return
@@ -223,22 +264,22 @@ class Consumer:
         if self._stint is not None:
             seconds = min(seconds, self._stint.seconds_left())
         if self._full:
-            self._interrupts.wait(max(0.0, self._leave_at - time.monotonic()))
+            self._interrupts.wait(max(0.0, self._leave_at - time.monotonic()), self._executor.descriptors())
             if time.monotonic() >= self._leave_at:
                 self._interrupts.stopping = True
         else:
-            also = self._interrupts.descriptors()
+            also = [*self._interrupts.descriptors(), *self._executor.descriptors()]
             open_queues = [name for name in self._queue.serves if name not in self._interrupts.paused]
             self._patiently(lambda: driver.wait(open_queues, seconds, also))
             self._interrupts.clear()
             self._mind_limits()
 
-    def _count(self, board: Board) -> None:
+    def _count(self, board: Board, run: Run) -> None:
         self._limits.handled += 1
         board.set_handled(self._limits.handled)
         if self._limits.handled == 1:
             self._lifeline.say("worked")
-        if self._executor.timed_out and self._queue.after_timeout == "recycle":
+        if run.is_shaken and self._queue.after_timeout == "recycle":
             # An exception out of nowhere may have left any library in any state (law D14).
             self._ask_successor(Reason.TIMEOUT, full=True)
         elif self._limits.over_memory():
@@ -283,6 +324,7 @@ class Consumer:
                 if self._ledger.queues():
                     time.sleep(0.2)
         tell_of_consumer("consumer_left", self._queue.name, self._identity.consumer)
+        self._executor.close()
         ends.tear_down(self._log)
         for left in kernel.descendants_of(os.getpid()):
             kernel.send(left, signal.SIGKILL)  # if the master is dead, nobody else would
@@ -350,13 +392,3 @@ class Consumer:
         if isinstance(error.__cause__, PermissionError):  # it will not pass by itself
             self._lifeline.say("problem", text=f"uid {os.geteuid()} may not open it: {error}")
             self._troubled = True
-
-    def _facts(self) -> dict[str, object]:
-        pid = os.getpid()
-        return {
-            **asdict(self._identity),
-            "driver": self._queue.driver,
-            "pid": pid,
-            "start_time": kernel.start_time_of(pid),
-            "boot_id": kernel.boot_id(),
-        }

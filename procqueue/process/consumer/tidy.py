@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from types import FrameType
 
-from procqueue.process.consumer.alarm import Alarm
 from procqueue.process.consumer.wake import Interrupts
 
 #: What trusted tasks may have left is looked at when so many seconds have gone into their runs.
@@ -24,11 +23,16 @@ Hear = Callable[[int, FrameType | None], None]
 
 
 class Tidy:
-    """Puts this process right after user code. `maimed`: it cannot be, for descriptors are gone."""
+    """Puts this process right after user code. `maimed`: it cannot be, for descriptors are gone.
 
-    def __init__(self, interrupts: Interrupts, alarm: Alarm, on_alarm: Hear, on_cancel: Hear) -> None:
+    `calm`: stops the timer, but for what runs elsewhere; False if somebody else had set it meanwhile.
+    """
+
+    def __init__(
+        self, interrupts: Interrupts, calm: Callable[[], bool], on_alarm: Hear, on_cancel: Hear
+    ) -> None:
         self._interrupts = interrupts
-        self._alarm = alarm
+        self._calm = calm
         self._hearers = (on_alarm, on_cancel)
         self._pid = os.getpid()
         self._home = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -40,9 +44,8 @@ class Tidy:
         self.maimed = False
         interrupts.catch(*self._hearers)
 
-    def after(self, task: str, began: float) -> None:
+    def after(self, began: float, task: str) -> None:
         """Come back from a run of `task` that began at a monotonic moment; "": of what is never trusted."""
-        self._alarm.rest()
         if os.getpid() != self._pid:
             os._exit(0)  # the handler forked, and its child has come back here: it owns nothing
         try:
@@ -59,7 +62,7 @@ class Tidy:
         """Put everything right."""
         if not self._unseen:
             return
-        as_it_was = self._alarm.off()
+        as_it_was = self._calm()
         try:
             as_it_was &= self._interrupts.catch(*self._hearers)
             self.maimed |= os.fstat(self._interrupts.lifeline.fileno()).st_ino != self._lifeline

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
+from importlib import import_module
 from types import FrameType
 
 from procqueue.process.lifeline import Lifeline
+
+_signal = import_module("_signal")  # what signal wraps; the type checkers do not know it
+_TERM, _INT, _ALRM, _URG = map(int, (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGURG))
+_SETMASK = int(signal.SIG_SETMASK)
 
 
 class Interrupts:
@@ -41,15 +47,11 @@ class Interrupts:
         """
         stop = self._stop
         # SIGURG is ignored by default: it may come early, or to a child.
-        wanted = (
-            (signal.SIGTERM, stop),
-            (signal.SIGINT, stop),
-            (signal.SIGALRM, on_alarm),
-            (signal.SIGURG, on_cancel),
-        )
-        before = [signal.signal(number, hear) == hear for number, hear in wanted]
-        woken = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False) == self._write
-        return all(before) and woken and not signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        wanted = ((_TERM, stop), (_INT, stop), (_ALRM, on_alarm), (_URG, on_cancel))
+        # What signal.signal makes of its arguments and answers took a tenth of the CPU of a short message.
+        before = [_signal.signal(number, hear) == hear for number, hear in wanted]
+        woken = _signal.set_wakeup_fd(self._write, warn_on_full_buffer=False) == self._write
+        return all(before) and woken and not _signal.pthread_sigmask(_SETMASK, ())
 
     def ignore_others(self) -> None:
         """Ignore what a terminal or an operator may send to everyone."""
@@ -82,13 +84,14 @@ class Interrupts:
             if self.lifeline.ended:
                 self._orphaned()
 
-    def wait(self, seconds: float) -> None:
-        """Sleep for at most `seconds`, less if something interrupts."""
+    def wait(self, seconds: float, also: Iterable[int] = ()) -> bool:
+        """Sleep for at most `seconds`, until something interrupts; True if one of `also` is readable."""
         poll = select.poll()
-        for fd in self.descriptors():
+        for fd in (*self.descriptors(), *also):
             poll.register(fd, select.POLLIN)
-        poll.poll(max(0, int(seconds * 1000)))
+        ready = {fd for fd, _ in poll.poll(max(0, math.ceil(seconds * 1000)))}
         self.clear()
+        return not ready.isdisjoint(also)
 
     def _stop(self, _signum: int, _frame: FrameType | None) -> None:
         self.stopping = True

@@ -27,7 +27,7 @@ def test_a_queue_needs_no_key_at_all() -> None:
         max_memory_hard=0, grace=None, surge=1, after_timeout="recycle", start_timeout=30.0,
         start_seconds=1.0, restart_delay_max=30.0, unknown_task_wait=600.0, gate_closed="raise",
         length_levels=(("info", 10), ("warning", 50), ("error", 500)),
-        concurrency=1, executor="auto", preload="auto", scale=None, environment=Environment(),
+        concurrency=1, executor="auto", loop="asyncio", preload="auto", scale=None, environment=Environment(),
         stdout=LogTarget(), stderr=LogTarget(To.STDOUT),
     )  # fmt: skip
 
@@ -74,8 +74,9 @@ def test_a_queue_needs_no_key_at_all() -> None:
         ('gate_closed = "drop"', "gate_closed", "drop"),
         ("length_levels = {error = 5, info = 2}", "length_levels", (("info", 2), ("error", 5))),
         ('length_levels = "off"', "length_levels", ()),
-        ("concurrency = 1", "concurrency", 1),
-        ('executor = "sync"', "executor", "sync"),
+        ("concurrency = 1000", "concurrency", 1000),
+        ('executor = "async"', "executor", "async"),
+        ('loop = "uvloop"', "loop", "uvloop"),
         ('preload = "auto"', "preload", "auto"),
         ("preload = false", "preload", "never"),
         ("preload = true", "preload", "always"),
@@ -162,7 +163,13 @@ def test_each_key_is_read_into_its_field(line: str, key: str, value: Any) -> Non
         ('after_timeout = "stay"', '"recycle" or "keep"'),
         ("restart_delay_max = 0", "must be at least 1s"),
         ('preload = "never"', 'must be "auto", true or false'),
-        ('executor = "trio"', '"auto" or "sync"'),
+        ("concurrency = 1001", "a whole number from 1 to 1000"),
+        (
+            'concurrency = 2\nexecutor = "sync"',
+            'is 2, and executor = "sync" runs one message after the other',
+        ),
+        ('executor = "trio"', '"auto", "sync", "threads" or "async"'),
+        ('loop = "auto"', '"asyncio" or "uvloop"'),
         ("handle_timeout = 1979-05-27", "is not a duration"),
         ("processes = {min = 1}", "says no max"),
         ("processes = {min = 3, max = 2}", "min is 3, more than max, which is 2"),
@@ -217,9 +224,6 @@ def test_an_impossible_value_is_told_at_its_key_and_line(line: str, text: str) -
 @pytest.mark.parametrize(
     "line",
     [
-        "concurrency = 2",
-        'executor = "threads"',
-        'executor = "async"',
         "max_releases = 0",
     ],
 )
