@@ -1,7 +1,7 @@
 """How close a consumer of ten at once comes to what handlers that only wait allow, and who waits longest.
 
-Each handler sleeps 10 ms, so that one consumer with `concurrency = 10` could do 1,000 a second. In threads and
-on the event loop, with SQLite and Redis; without a store it is what Python itself makes of ten that only sleep
+Each handler sleeps 10 ms, so one consumer with `concurrency = 10` could do 1,000 a second: in threads and
+on the event loop, with SQLite and Redis; without a store it is what Python itself makes of ten that sleep
 (asyncio rounds each wait up to a millisecond). All messages wait before the consumer begins. Bar: 90 % of the
 ideal, and nobody overtaken by more than 100.
 """
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def bare(number: int) -> None:
-    """Show what this machine makes of ten that only sleep: on a busy one, and with asyncio, less than ideal."""
+    """Show what this machine makes of ten that only sleep: with asyncio less than is ideal."""
     for kind, sleeps in (("threads", sleep_in_threads), ("async", lambda n: asyncio.run(sleep_on_a_loop(n)))):
         began, cpu = time.monotonic(), time.process_time()
         sleeps(number)
