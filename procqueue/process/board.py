@@ -31,7 +31,6 @@ import mmap
 import os
 from collections.abc import Sequence
 from enum import IntEnum
-from functools import partial
 from typing import Any
 
 from procqueue.core.fate import Code
@@ -76,7 +75,9 @@ class Board:
         self.queues = tuple(queues)
         self.identity = identity
         self.slots = slots  # of each queue
-        self._slot = partial(slot_at, slots)
+        # The first word of each slot: looked up five times for each message.
+        self._at = [[slot_at(slots, number, slot) for slot in range(slots)] for number in range(len(queues))]
+        self._texts = text_at(len(queues), slots, 0, 0)
         self._fd = fd
         self._map = mmap.mmap(fd, os.fstat(fd).st_size)
         # A handler's own child must not be able to write what its parent is doing.
@@ -132,13 +133,13 @@ class Board:
 
     def hold(self, queue: int, slot: int, ticket: int) -> None:
         """Note a reservation that is not begun."""
-        self.words[self._slot(queue, slot)] = ticket << 8 | Code.HELD
+        self.words[self._at[queue][slot]] = ticket << 8 | Code.HELD
 
     def prepare(
         self, queue: int, slot: int, deadline_ms: int, if_killed: int, if_dead: int, if_interrupted: int
     ) -> None:
         """Write the deadline (monotonic ms, 0: none) and the packed verdicts of what may end the run."""
-        at, words = self._slot(queue, slot), self.words
+        at, words = self._at[queue][slot], self.words
         words[at + DEADLINE] = deadline_ms
         words[at + IF_KILLED] = if_killed
         words[at + IF_DEAD] = if_dead
@@ -154,22 +155,22 @@ class Board:
 
     def is_taken(self, queue: int, slot: int, ticket: int) -> bool:
         """Return whether the scheduler has taken it back."""
-        return self.words[self._slot(queue, slot)] == ticket << 8 | Code.TAKEN
+        return self.words[self._at[queue][slot]] == ticket << 8 | Code.TAKEN
 
     def set_deadline(self, queue: int, slot: int, deadline_ms: int) -> None:
         """Move the deadline of a running slot."""
-        self.words[self._slot(queue, slot) + DEADLINE] = deadline_ms
+        self.words[self._at[queue][slot] + DEADLINE] = deadline_ms
 
     def end(self, queue: int, slot: int, ticket: int, verdict: int, *, owing: bool = False) -> None:
         """Note how the run ended; `owing`: its hook is still to be run."""
-        at = self._slot(queue, slot)
+        at = self._at[queue][slot]
         self.words[at + ENDED] = verdict
         self.words[at] = ticket << 8 | (Code.OWING if owing else Code.ENDED)
 
     def describe(self, queue: int, slot: int, began_ms: int, id: str, task: str) -> None:
         """Write what people see of a running slot."""
         text = f"{began_ms} {id} {task}".encode("utf-8", "replace")[: TEXT_BYTES - 1] + b"\n"
-        at = text_at(len(self.queues), self.slots, queue, slot)
+        at = self._texts + (queue * self.slots + slot) * TEXT_BYTES
         self._bytes[at : at + len(text)] = text
 
     def set_handled(self, number: int) -> None:
@@ -199,20 +200,20 @@ class Board:
 
     def is_cancelled(self, queue: int, slot: int, ticket: int) -> bool:
         """Return whether the scheduler wants this run to end."""
-        return self.words[self._slot(queue, slot) + CANCELLED] == ticket
+        return self.words[self._at[queue][slot] + CANCELLED] == ticket
 
     def last_ticket(self, queue: str) -> int:
         """Return the largest ticket in the slots of a queue, 0 if there was none."""
         number = self.queues.index(queue)
-        return max(self.words[self._slot(number, slot)] >> 8 for slot in range(self.slots))
+        return max(self.words[self._at[number][slot]] >> 8 for slot in range(self.slots))
 
     def settled_by_others(self, queue: str) -> set[int]:
         """Return the tickets that the scheduler has settled."""
         number = self.queues.index(queue)
-        return {self.words[self._slot(number, slot) + SETTLED] for slot in range(self.slots)}
+        return {self.words[self._at[number][slot] + SETTLED] for slot in range(self.slots)}
 
     def _from_held(self, queue: int, slot: int, ticket: int, code: Code) -> bool:
-        at = self._slot(queue, slot)
+        at = self._at[queue][slot]
         held = ticket << 8 | Code.HELD
         fcntl.flock(self._fd, fcntl.LOCK_EX)
         mine = self.words[at] == held

@@ -1,5 +1,6 @@
 """The last resort: real kernel timers in real processes that hear nothing (law S8)."""
 
+import math
 import signal
 import time
 
@@ -18,6 +19,9 @@ lastresort._LATER = lastresort._SLACK = 0.1
 last = LastResort()
 assert last.missing == ""
 
+def within(seconds):
+    last.after(time.monotonic() + seconds if seconds else float("inf"))
+
 def be_deaf():
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     ctypes.PyDLL(None).sleep(600)
@@ -27,14 +31,14 @@ def be_deaf():
 @pytest.mark.parametrize(
     "how",
     [
-        "last.within(0.2); be_deaf()",
-        "last.within(600); last.within(0.2); be_deaf()",
+        "within(0.2); be_deaf()",
+        "within(600); within(0.2); be_deaf()",
         "last.for_good(0.2, print); be_deaf()",
-        "last.for_good(0.2, print); last.within(600); be_deaf()",
-        "last.for_good(0.2, print); last.rest(); be_deaf()",
-        "last.within(600); last.for_good(0.2, print); be_deaf()",
+        "last.for_good(0.2, print); within(600); be_deaf()",
+        "last.for_good(0.2, print); within(0); be_deaf()",
+        "within(600); last.for_good(0.2, print); be_deaf()",
         "last.for_good(0.2, print); last.for_good(600, print); be_deaf()",
-        "last.within(0.2); os.kill(os.getpid(), signal.SIGSTOP)",
+        "within(0.2); os.kill(os.getpid(), signal.SIGSTOP)",
     ],
 )
 def test_s8_the_kernel_ends_who_hears_nothing(how: str) -> None:
@@ -44,15 +48,15 @@ def test_s8_the_kernel_ends_who_hears_nothing(how: str) -> None:
 
 def test_s8_who_rests_or_has_no_limit_or_was_forked_is_not_ended() -> None:
     body = """
-last.within(0.2)
-last.rest()
+within(0.2)
+within(0)
 time.sleep(1)
-last.within(0.2)
-last.within(0)
+within(0.2)
+within(0)
 time.sleep(1)
-last.within(0.5)
+within(0.5)
 if os.fork() == 0:
-    last.within(0.1)
+    within(0.1)
     print("forked", flush=True)
     time.sleep(2)
     print("lives", flush=True)
@@ -68,18 +72,18 @@ be_deaf()
 def test_s8_the_timer_is_left_alone_while_it_is_late_by_little() -> None:
     last = LastResort()
     try:
-        last.within(100)
+        last.after(time.monotonic() + 100)
         first = last._at
         for _ in range(10):
-            last.within(100)
+            last.after(time.monotonic() + 100)
         assert last._at == first and 105 < first - time.monotonic() <= 110
 
-        last.within(50)
+        last.after(time.monotonic() + 50)
         assert last._at < first
-        last.within(200)
+        last.after(time.monotonic() + 200)
         assert last._at > first
     finally:
-        last.rest()
+        last.after(math.inf)
 
 
 def test_s8_a_signal_in_the_middle_of_setting_it_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,7 +102,7 @@ def test_s8_a_signal_in_the_middle_of_setting_it_is_not_lost(monkeypatch: pytest
 
     monkeypatch.setattr(timer, "set", set_and_be_interrupted)
     try:
-        last.within(1000)
+        last.after(time.monotonic() + 1000)
 
         assert len(told) == 1 and moments[-1] == last._final == last._at < time.monotonic() + 306
     finally:

@@ -80,20 +80,15 @@ class Clock:
 
     def expect(self, policy: Policy) -> int:
         """Return the deadline (monotonic ms, 0: none) of what begins now; the kernel is told."""
-        now = time.monotonic()
         seconds = policy.handle_timeout
-        if not seconds:
-            self._expected = NEVER
-            self._tell_kernel(now)
-            return 0
-        self._expected = now + seconds + policy.kill_after
-        self._tell_kernel(now)
-        return int(self._expected * 1000)
+        self._expected = time.monotonic() + seconds + policy.kill_after if seconds else NEVER
+        self._tell_kernel()
+        return int(self._expected * 1000) if seconds else 0
 
     def rest(self) -> None:
         """Call off what `expect` has set up."""
         self._expected = NEVER
-        self._tell_kernel(time.monotonic())
+        self._tell_kernel()
 
     def enter(self, run: Run) -> None:
         """Mind a run, with the deadline that was expected."""
@@ -104,22 +99,21 @@ class Clock:
         """Forget a run that has ended."""
         self._runs.discard(run)
         if not run.is_here:  # else `rest` says it, before the driver is called
-            self._tell_kernel(time.monotonic())
+            self._tell_kernel()
 
     def give(self, run: Run, seconds: float) -> None:
         """Let its user code have so much from now: the deadline first, so that it can only be late."""
-        now = time.monotonic()
-        run.hard_at = now + seconds + run.policy.kill_after if seconds else NEVER
+        run.hard_at = time.monotonic() + seconds + run.policy.kill_after if seconds else NEVER
         deadline = int(run.hard_at * 1000) if seconds else 0
         self._board.set_deadline(run.held.queue, run.held.slot, deadline)
-        self._tell_kernel(now)
+        self._tell_kernel()
         self.wake(run, seconds)
 
     def wake(self, run: Run, seconds: float) -> None:
         """Have its user code told in so many seconds, if it has not ended; 0: never."""
         run.is_late = False
         run.soft_at = time.monotonic() + seconds if seconds else NEVER
-        if self._is_alone(run):
+        if run.is_here and len(self._runs) == 1:  # alone, and nobody can come
             self._alarm.until(run.soft_at)
         else:
             self._set_alarm()
@@ -128,7 +122,7 @@ class Clock:
         """Its user code has ended."""
         run.soft_at = NEVER
         run.is_late = False
-        if self._is_alone(run):
+        if run.is_here and len(self._runs) == 1:
             self._alarm.rest()
         else:
             self._set_alarm()
@@ -167,20 +161,17 @@ class Clock:
         """Return whether the scheduler wants a run to end."""
         return self._board.is_cancelled(run.held.queue, run.held.slot, run.held.reservation.ticket)
 
-    def _is_alone(self, run: Run) -> bool:
-        return run.is_here and len(self._runs) == 1  # and nobody can come
-
     def _set_alarm(self) -> None:
         with self._lock:
             self._alarm.until(min((run.soft_at for run in list(self._runs)), default=NEVER))
 
-    def _tell_kernel(self, now: float) -> None:
+    def _tell_kernel(self) -> None:
         if not self._runs:  # and nobody can come: we are in the main thread
-            self._last_resort.within(self._expected - now)
+            self._last_resort.after(self._expected)
             return
         with self._lock:
             soonest = min((run.hard_at for run in list(self._runs)), default=NEVER)
-            self._last_resort.within(max(1e-6, min(soonest, self._expected) - now))
+            self._last_resort.after(min(soonest, self._expected))
 
 
 def _tell(runs: Iterable[Run], frame: FrameType | None, *, cancelled: bool) -> None:

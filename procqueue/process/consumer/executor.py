@@ -49,7 +49,7 @@ class Executor:
         self._loop: Place | None = None
         self._ended: deque[Run] = deque()
         self._wake = -1  # an eventfd: something has ended elsewhere
-        self._elsewhere: set[Run] = set()  # begun in threads, or on the loop
+        self.elsewhere: set[Run] = set()  # begun in threads, or on the loop, and not over
         self._is_alone = False  # what was begun there last must have no neighbour
         self.expect = self._runs.expect
 
@@ -58,22 +58,22 @@ class Executor:
 
         What runs on past its soft limit is killed with all its neighbours: they get the time until then.
         """
-        if self._elsewhere and (self._is_alone or self._clock.is_late):
+        if self.elsewhere and (self._is_alone or self._clock.is_late):
             return 0
-        return self._queue.concurrency - len(self._elsewhere)
+        return self._queue.concurrency - len(self.elsewhere)
 
     @property
     def is_full(self) -> bool:
         """True if there is no place left."""
-        return len(self._elsewhere) >= self._queue.concurrency
+        return len(self.elsewhere) >= self._queue.concurrency
 
     def admit(self, held: Held) -> bool:
         """Return whether this one may begin now, beside what runs: a suspect runs alone (law D7)."""
-        return not (held.reservation.counters.suspects and self._elsewhere)
+        return not (held.reservation.counters.suspects and self.elsewhere)
 
     def running(self) -> int:
         """Return how many have begun and are not over."""
-        return len(self._elsewhere)
+        return len(self.elsewhere)
 
     def descriptors(self) -> list[int]:
         """Return what to watch for the end of a run."""
@@ -96,22 +96,22 @@ class Executor:
             self._clock.leave(run)
             run.ended_at = time.monotonic()
             return run
-        self._elsewhere.add(run)
+        self.elsewhere.add(run)
         self._is_alone = held.reservation.counters.suspects > 0
         place.start(run)
         return None
 
     def ended(self) -> list[Run]:
         """Return what has ended elsewhere since the last call. Raises Maimed, and what is our own fault."""
-        if self._elsewhere:
+        if self.elsewhere:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
         runs = [self._ended.popleft() for _ in range(len(self._ended))]
-        if runs and self._elsewhere:
+        if runs and self.elsewhere:
             for run in runs:
                 if run.error is not None:
                     raise run.error
-            self._elsewhere.difference_update(runs)
+            self.elsewhere.difference_update(runs)
             self._inline.put_all_right()
         return runs
 

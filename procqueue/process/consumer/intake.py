@@ -134,7 +134,7 @@ class Intake:
                 self.give_back(self._interrupts.paused)
                 if not self._held:
                     break
-            if not self._admit(self._held[0]):
+            if self._held[0].reservation.counters.suspects and not self._admit(self._held[0]):
                 self._poke()
                 break
             held = self._held.popleft()
@@ -259,7 +259,9 @@ class Intake:
             self._board.hold(number, slot, reservation.ticket)
             self._held.append(Held(reservation, number, slot, turn.now_ms, at))
         self._repaired(Repair.REFUSED, len(late - self._doubts[queue].asked), queue)
-        mine = sum(held.queue == number for held in self._held) + len(self._begun[queue])
+        alone = len(self._queues) == 1
+        mine = len(self._held) if alone else sum(held.queue == number for held in self._held)
+        mine += len(self._begun[queue])
         mine += len(self._ledger.tickets(queue))  # more than one call takes
         if late or turn.owned != mine:
             self._compare(queue, number)

@@ -37,18 +37,11 @@ class LastResort:
         except (OSError, AttributeError) as error:
             self.missing = str(error)
 
-    def within(self, seconds: float) -> None:
-        """Have this process ended 5 to 10 s after `seconds` from now, unless it says otherwise; 0: never."""
-        if not seconds:
-            self.rest()
-            return
-        due = time.monotonic() + seconds + _LATER
+    def after(self, moment: float) -> None:
+        """Have this process ended 5 to 10 s after a monotonic moment, infinite: never; the last call counts."""
+        due = moment + _LATER
         if not due <= self._at <= due + _SLACK:
             self._set(due + _SLACK)
-
-    def rest(self) -> None:
-        """No handler runs: end nothing, but as `for_good` says."""
-        self._set(math.inf)
 
     def for_good(self, seconds: float, note: Callable[[int], None]) -> None:
         """Have this process ended 5 s after `seconds` from now, whatever comes; the first call counts.

@@ -27,6 +27,7 @@ class Limits:
         self._memory = queue.max_memory
         self._statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC) if queue.max_memory else -1
         self.handled = 0
+        self.is_set = bool(self._most or self._until or self._memory)
 
     def room(self, begun: int) -> int:
         """Return how many messages may still be taken in, while so many are begun."""

@@ -95,6 +95,7 @@ class Consumer:
         self._forgotten = False  # by a store that lost its memory
         self._full = False  # takes nothing more: waits for its successor …
         self._leave_at = float("inf")  # … until then
+        self._is_busy = False  # what the board says
 
     def run(self) -> int:
         """Live; return the exit code."""
@@ -172,14 +173,16 @@ class Consumer:
     def _work(self, driver: Driver, board: Board) -> None:
         """Begin as many as there are places for, settle what has ended; wait where there is nothing to do."""
         while not self._interrupts.stopping:
-            if self._executor.running():
+            if self._executor.elsewhere:
                 self._gather(board)
                 if self._executor.free() < 1:
                     self._wait_for_place()
                     continue
             held = self._intake.begin() or self._patiently(self._take)
             if held is not None:
-                board.set_doing(Doing.BUSY)
+                if not self._is_busy:
+                    self._is_busy = True
+                    board.set_doing(Doing.BUSY)
                 if (run := self._executor.start(held)) is not None:
                     self._note_end(board, run)
             elif self._is_done(driver):
@@ -256,6 +259,7 @@ class Consumer:
         """Settle what is finished, then wait: for a message, a signal, or the master's end."""
         self._patiently(self._settle_all)
         if not self._executor.running():
+            self._is_busy = False
             board.set_doing(Doing.IDLE)
         self._interrupts.clear()
         if self._interrupts.stopping:
@@ -282,6 +286,8 @@ class Consumer:
         if run.is_shaken and self._queue.after_timeout == "recycle":
             # An exception out of nowhere may have left any library in any state (law D14).
             self._ask_successor(Reason.TIMEOUT, full=True)
+        elif not self._limits.is_set:
+            return
         elif self._limits.over_memory():
             self._ask_successor(Reason.MAX_MEMORY, full=True)
         else:

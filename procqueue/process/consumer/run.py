@@ -43,6 +43,8 @@ from procqueue.tasks.telling import (
 #: The deadline that was written with the claim holds if no more seconds went into reading the message.
 _AT_ONCE = 0.001
 
+_ACK_WORD = ACK.pack()
+
 #: What was cancelled before its handler began.
 _NOT_BEGUN = Ended(Outcome(Ending.CANCELLED, error="cancelled before it began"))
 
@@ -156,18 +158,21 @@ class Runs:
         reservation, outcome = held.reservation, ended.outcome
         verdict = judge(outcome, reservation.counters, policy, random.random())
         record = b""
+        is_final = False
         if verdict == ACK:
             if self._log.is_debugging:
                 self._log.debug("done", queue=reservation.queue, id=reservation.id)
+            self._board.end(held.queue, held.slot, reservation.ticket, _ACK_WORD)
         else:
             # Who did not come to his end is the most likely to have left something.
             run.place.come_back(run.began, "")
+            is_final = verdict.is_final
             record = self._record(held, outcome)
             self._tell(held, outcome, verdict, prepared)
-        if verdict.is_final and outcome.ending is not Ending.CANCELLED:
-            self._run_hook(run, ended, verdict, prepared)
-        self._end(held, verdict)
-        if prepared is not None and not verdict.is_final and is_run_heard():
+            if is_final and outcome.ending is not Ending.CANCELLED:
+                self._run_hook(run, ended, verdict, prepared)
+            self._end(held, verdict)
+        if prepared is not None and not is_final and is_run_heard():
             took = time.monotonic() - run.began
             self._tell_listeners(run, lambda: tell_after(prepared, ended, verdict, self._consumer, took))
         return Settlement(reservation.id, reservation.ticket, verdict, record)
