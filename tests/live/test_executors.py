@@ -49,7 +49,8 @@ def test_as_many_as_concurrency_says_run_at_once_and_a_stop_lets_them_end(
     assert p.counts(kind).reserved == 3 and p.counts(kind).waiting == 2
     assert p.stop() == 0
 
-    assert sorted(p.said()) == [f"{what} {n}" for what in ("began", "ended") for n in range(3)]
+    ran = began(p.said())  # not always the first three: what is held for long is taken back meanwhile
+    assert len(ran) == 3 and set(p.said()) == {f"{what} {n}" for what in ("began", "ended") for n in ran}
     assert p.counts(kind).reserved == 0 and p.counts(kind).waiting == 2
 
 
@@ -74,6 +75,7 @@ def threads_slow():
 @task(queue="threads", max_attempts=1)
 def threads_shielded():
     with current().shield():
+        say("in")
         wait_for("deep")
         say(f"shielded {current().timed_out}")
     say("never")
@@ -88,6 +90,7 @@ async def async_slow():
 @task(queue="async", max_attempts=1)
 async def async_shielded():
     async with current().shield():
+        say("in")
         while not os.path.exists(os.path.join(os.path.dirname(os.environ["TRAIL"]), "deep")):
             await asyncio.sleep(0.005)
         say(f"shielded {current().timed_out}")
@@ -136,6 +139,7 @@ def test_d14_a_soft_timeout_reaches_one_of_several_and_never_a_shield(
     p.push(f"{kind}_quick", 1, queue=kind)
     p.wait_said("began 1")
     p.push(f"{kind}_shielded", queue=kind)
+    p.wait_said("in")
     p.push(f"{kind}_slow", queue=kind)
 
     p.wait_said("told True")  # begun last, so the time of the shielded one is over too
@@ -144,7 +148,7 @@ def test_d14_a_soft_timeout_reaches_one_of_several_and_never_a_shield(
     (p.folder / "go").touch()
     p.wait_empty(kind)
 
-    assert p.said() == ["began 1", "told True", "shielded False", f"ended 1 {before[0]}"]
+    assert p.said() == ["began 1", "in", "told True", "shielded False", f"ended 1 {before[0]}"]
     failed = p.failed(kind)
     assert len(failed) == 2
     for one in failed:

@@ -38,7 +38,7 @@ class LastResort:
             self.missing = str(error)
 
     def after(self, moment: float) -> None:
-        """Have this process ended 5 to 10 s after a monotonic moment, infinite: never; the last call counts."""
+        """Have this process ended 5 to 10 s after a monotonic moment, or never; the last call counts."""
         due = moment + _LATER
         if not due <= self._at <= due + _SLACK:
             self._set(due + _SLACK)
