@@ -18,6 +18,7 @@ from procqueue.core.settings.keys import (
     QUEUE,
     RELOAD,
     TOP,
+    WEB,
     Keys,
 )
 from procqueue.core.settings.model import CronSettings, QueueSettings
@@ -28,7 +29,7 @@ ROOT = Path(__file__).parent.parent
 FILE = ROOT / "etc" / "queues.toml"
 TABLES = {
     "": TOP, "driver": DRIVER, "master": MASTER, "logging": LOGGING, "reload": RELOAD, "hooks": HOOKS,
-    "defaults": QUEUE, "processes.clock": PROGRAM, "cron.nightly": CRON,
+    "web": WEB, "defaults": QUEUE, "processes.clock": PROGRAM, "cron.nightly": CRON,
 }  # fmt: skip
 COMMENTED_OUT = ("processes.clock", "cron.nightly")  # as a whole
 
@@ -94,6 +95,7 @@ def test_what_it_says_of_the_tables_that_stand_once_are_the_defaults(tmp_path: P
     assert (settings.driver, settings.master, settings.logging, settings.reload, settings.hooks) == (
         plain.driver, plain.master, plain.logging, plain.reload, plain.hooks,
     )  # fmt: skip
+    assert settings.web == plain.web
     assert (settings.root, settings.path) == (plain.root, plain.path)
 
 

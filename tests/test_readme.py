@@ -20,6 +20,7 @@ from procqueue.core.settings.keys import (
     QUEUE,
     RELOAD,
     TOP,
+    WEB,
     Keys,
 )
 from tests.documents import PATIENCE, ROOT, Stranger, blocks, rows, section, shape
@@ -30,7 +31,7 @@ BEFORE, _, REFERENCE = TEXT.partition("\n# Reference\n")
 TABLES = {
     "At the top of the file": TOP, "[driver]": DRIVER, "[master]": MASTER,
     "[defaults] and [queues.NAME]": QUEUE, "[processes.NAME]": PROGRAM, "[cron.NAME]": CRON,
-    "[reload]": RELOAD, "[logging]": LOGGING, "[hooks]": HOOKS,
+    "[reload]": RELOAD, "[logging]": LOGGING, "[hooks]": HOOKS, "[web]": WEB,
 }  # fmt: skip
 CHILDREN_ONLY = {Exit.CANNOT_IMPORT, Exit.DISOWNED}
 

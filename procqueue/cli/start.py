@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,10 @@ from procqueue.core.errors import ConfigError
 from procqueue.core.exits import Exit
 from procqueue.core.settings.model import QueueSettings, Settings
 from procqueue.core.settings.program import ProgramSettings
+from procqueue.core.settings.web import DEFAULT_LISTEN, OPEN_HINT, why_open
+
+if TYPE_CHECKING:
+    from procqueue.process.dashboard import Dashboard
 
 #: Seconds for what is not in the hands of those that start.
 _A_LITTLE = 10.0
@@ -35,9 +40,22 @@ _A_LITTLE = 10.0
     default=None,
     help="Apply changes as soon as files change.",
 )
+@click.option(
+    "--web",
+    metavar="[HOST:PORT]",
+    is_flag=False,
+    flag_value=DEFAULT_LISTEN,
+    help=f"Run the dashboard, at {DEFAULT_LISTEN} if no place is named.",
+)
 @click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=completing.names)
 def start(
-    where: Where, only: tuple[str, ...], reload: bool | None, names: tuple[str, ...], *, daemon: bool
+    where: Where,
+    only: tuple[str, ...],
+    reload: bool | None,
+    web: str | None,
+    names: tuple[str, ...],
+    *,
+    daemon: bool,
 ) -> int:
     """Run the consumers of the configuration in the foreground until stopped.
 
@@ -60,20 +78,39 @@ def start(
     if problem := settings.nothing_to_run():
         raise ConfigError([problem])
     _check_names(settings, only)
+    dashboard = _dashboard(settings, web)
 
     from procqueue.process.launch import launch
 
     if daemon:
         from procqueue.cli.daemon import in_background
 
-        life = partial(in_foreground, lambda: launch(settings, only, bool(reload)))
+        life = partial(in_foreground, lambda: launch(settings, only, bool(reload), dashboard))
         pid = in_background(life, settings.master.state_dir, _patience(settings))
         if where.json:
             print_json({"v": 1, "pid": pid})
         else:
             show(f"started: pid {pid}")
         return Exit.OK
-    return in_foreground(lambda: launch(settings, only, reload))
+    return in_foreground(lambda: launch(settings, only, reload, dashboard))
+
+
+def _dashboard(settings: Settings, web: str | None) -> Dashboard:
+    """Return what runs where the settings, or `--web`, ask for it. Raises Refusal, ConfigError."""
+    from procqueue.core.settings.web_readers import listen
+    from procqueue.process.dashboard import Dashboard
+    from procqueue.web.door import refuse_without_libraries, run
+
+    try:
+        dashboard = Dashboard(run, listen(web) if web is not None else None)
+    except ValueError as wrong:
+        raise usage(f"--web {web}: {wrong}", f"write --web, or --web {DEFAULT_LISTEN}") from None
+    asked = dashboard.settings(settings)
+    if why := why_open(asked):
+        raise usage(f"--web {web}: {why}", OPEN_HINT)
+    if asked.listen or asked.metrics:
+        refuse_without_libraries(settings.file)
+    return dashboard
 
 
 def _patience(settings: Settings) -> float:

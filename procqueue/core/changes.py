@@ -88,7 +88,7 @@ def _basics(old: Settings, new: Settings) -> Iterator[Change]:
     for table in ("app", "path"):
         if getattr(old, table) != getattr(new, table):
             yield Change(table, "changed", Need.FRESH)
-    for table in ("groups", "reload", "logging", "hooks"):
+    for table in ("groups", "reload", "logging", "hooks", "web"):
         if keys := _differing(getattr(old, table), getattr(new, table)):
             yield Change(table, "changed", Need.NOTHING, keys)
 

@@ -18,7 +18,7 @@ from procqueue.process.intent import Intent
 from procqueue.process.lifeline import pair
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import OURS, Output, targets_of_queue
-from procqueue.process.pools import INSPECTOR, LOGGER, TEMPLATE, WATCHER, driver_of, is_scheduler
+from procqueue.process.pools import INSPECTOR, LOGGER, TEMPLATE, WATCHER, WEB, driver_of, is_scheduler
 from procqueue.process.statedir import StateDir
 
 #: Descriptors that no child is made with: whoever asks how things are shall be answered when they run out.
@@ -60,6 +60,8 @@ class Births:
             return self._inspector(id)
         if fork.pool == WATCHER:
             return self._watcher(id)
+        if fork.pool == WEB:
+            return self._web(id)
         if fork.pool.startswith(TEMPLATE):
             return self._template(id, fork)
         if ":" in fork.pool:
@@ -161,6 +163,16 @@ class Births:
         with self._output.opened(id, "watcher", OURS, own=True) as output:
             return self._nursery.fork(
                 id, WATCHER, 0, (), lambda lifeline: Watcher(settings, lifeline).run(),
+                parent_death=signal.SIGKILL, keep=(), output=output, runs_user_code=False,
+            )  # fmt: skip
+
+    def _web(self, id: str) -> Kept:
+        dashboard = self._intent.dashboard
+        assert dashboard is not None, "without one its pool is not wanted"
+        place = dashboard.place(self._intent.settings, self._state.path)
+        with self._output.opened(id, "web", OURS, own=True) as output:
+            return self._nursery.fork(
+                id, WEB, 0, (), lambda lifeline: dashboard.body(place, lifeline),
                 parent_death=signal.SIGKILL, keep=(), output=output, runs_user_code=False,
             )  # fmt: skip
 

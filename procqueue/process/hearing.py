@@ -21,10 +21,14 @@ from procqueue.process.lookout import Lookout
 from procqueue.process.news import News, Sample
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import Output
-from procqueue.process.pools import LOGGER, WATCHER, is_scheduler
+from procqueue.process.pools import LOGGER, WATCHER, WEB, is_scheduler
 from procqueue.process.reloads import Reloads
 from procqueue.process.statedir import StateDir, renew_host
 from procqueue.process.templates import Templates, is_template
+
+
+#: What news of the dashboard are about; no queue can have that name.
+_WEB_NEWS = "[web]"
 
 
 class Master(Protocol):
@@ -113,9 +117,9 @@ class Hearing:
                 kept.error = message["error"]
                 news.problem(kept.pool, f"cannot import the application: {message['error']}")
             case "problem":
-                news.problem(kept.pool, message["text"])
+                news.problem(_WEB_NEWS if kept.pool == WEB else kept.pool, message["text"])
             case "solved":
-                news.solved(kept.pool)
+                news.solved(_WEB_NEWS if kept.pool == WEB else kept.pool)
             case "note" if kept.pool == WATCHER:
                 news.note(["reload"], message["text"])
             case "repaired":
@@ -184,8 +188,11 @@ class Hearing:
                 self._master.note(events.Disowned(kept.id))
 
     def _end_of_news(self, kept: Kept) -> None:
-        """Forget what a scheduler told whose driver nobody wants any more."""
-        if kept.pool not in {pool.name for pool in self._master.intent.wanted().pools}:
+        """Forget what a dashboard told, and a scheduler whose driver nobody wants any more."""
+        if kept.pool == WEB:
+            self._master.news.solved(_WEB_NEWS)  # its successor says anew what is wrong
+        wanted = {pool.name for pool in self._master.intent.wanted().pools}
+        if is_scheduler(kept.pool) and kept.pool not in wanted:
             self._master.news.sampled(kept.pool, None)
             self._master.news.solved(_about(kept, "driver"))
             self._master.news.solved(_about(kept, "store"))

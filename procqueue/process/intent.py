@@ -21,6 +21,7 @@ from procqueue.core.wanted import Phase, Pool, Wanted
 from procqueue.core.watching import UNWATCHED, Circumstances
 from procqueue.process import pools
 from procqueue.process.application import modules_of
+from procqueue.process.dashboard import Dashboard
 from procqueue.process.pools import Ask
 from procqueue.process.wishes import Wishes
 
@@ -37,8 +38,10 @@ class Intent:
         preloads: bool = True,
         captures: bool = True,
         circumstances: Circumstances = UNWATCHED,
+        dashboard: Dashboard | None = None,
     ) -> None:
         self.settings = settings
+        self.dashboard = dashboard
         self._circumstances = circumstances
         self.wishes = wishes
         self.phase = Phase.RUN
@@ -129,6 +132,14 @@ class Intent:
         program = self.settings.programs.get(copy.rpartition(":")[0])
         return program.max_memory if program else 0
 
+    def delay_max(self, pool: str) -> float:
+        """Return the longest pause before a child of a pool is made again."""
+        if (program := self.programs.get(pool.rpartition(":")[0])) is not None:
+            return program.restart_delay_max
+        queues = self.queues
+        forks_for = self.templates().get(pool, [pool])
+        return min((queues[name].restart_delay_max for name in forks_for if name in queues), default=5.0)
+
     def wanted(self) -> Wanted:
         """Return everything that is wanted, in the words of the plan."""
         queues = self.queues
@@ -146,6 +157,8 @@ class Intent:
             found.append(pools.of_logger())
         if self.watching[0]:
             found.append(pools.of_watcher())
+        if self._has_dashboard:
+            found.append(pools.of_web())
         if self.looks:
             found.append(pools.of_inspector(self.looks))
         found += map(pools.of_scheduler, self._drivers())
@@ -194,6 +207,11 @@ class Intent:
         """Forget editions that nobody is made with any more. `alive`: generations that live or are proved."""
         used = {*alive, *(generation for generation, _ in self._raised.values()), self.generation, 1}
         self._editions = {g: settings for g, settings in self._editions.items() if g in used}
+
+    @property
+    def _has_dashboard(self) -> bool:
+        web = self.dashboard.settings(self.settings) if self.dashboard else None
+        return web is not None and bool(web.listen or web.metrics)
 
     def _raise(self, names: Collection[str], why: Reason) -> None:
         if names:

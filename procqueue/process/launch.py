@@ -15,6 +15,7 @@ from procqueue.process import kernel, rights, works
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.container import fitted, most_grace
 from procqueue.process.control import GroupRefused
+from procqueue.process.dashboard import Dashboard
 from procqueue.process.log import Log
 from procqueue.process.master import Master
 from procqueue.process.statedir import StateDir, leave_state_dir, let_pass, open_state_dir
@@ -36,15 +37,22 @@ _DRIVERS = {
 }
 
 
-def launch(settings: Settings, only: Collection[str] = (), reload: bool | None = None) -> int:
+def launch(
+    settings: Settings,
+    only: Collection[str] = (),
+    reload: bool | None = None,
+    dashboard: Dashboard | None = None,
+) -> int:
     """Run the master of `settings` in the foreground until it is asked to stop; return its exit code.
 
     `only`: the queues to serve, none for all. `reload`: whether files are watched; None: as the settings say,
-    and where this runs. Raises NotLinux, BadStateDir, Occupied, ConfigError.
+    and where this runs. `dashboard`: what runs where the settings say [web], and None for nothing. Raises NotLinux, BadStateDir, Occupied, ConfigError.
     """
     terminal = sys.stdout is not None and sys.stdout.isatty()
     circumstances = Circumstances(reload, terminal, init=os.getpid() == 1)
-    return serve(settings, settings.master.state_dir, only, circumstances=circumstances)
+    return serve(
+        settings, settings.master.state_dir, only, circumstances=circumstances, dashboard=dashboard
+    )
 
 
 def serve(
@@ -55,6 +63,7 @@ def serve(
     *,
     captures: bool = True,
     circumstances: Circumstances = UNWATCHED,
+    dashboard: Dashboard | None = None,
 ) -> int:
     """Run a master under `state_dir`; with a burst, until that is done."""
     kernel.require_linux()
@@ -71,7 +80,10 @@ def serve(
         log.info("grace", at_most=f"{most[0]:.0f}s", why=most[1], otherwise="[master] grace")
         settings = fitted(settings, os.environ)
     try:
-        master = Master(settings, state, log, only, burst, captures=captures, circumstances=circumstances)
+        master = Master(
+            settings, state, log, only, burst,
+            captures=captures, circumstances=circumstances, dashboard=dashboard,
+        )  # fmt: skip
     except GroupRefused as error:
         leave_state_dir(state)
         raise rights.socket_refused(settings, error.strerror or str(error)) from None

@@ -31,6 +31,7 @@ from procqueue.process.births import Births
 from procqueue.process.consumer.burst import Burst
 from procqueue.process.control import Control
 from procqueue.process.copies import Copies
+from procqueue.process.dashboard import Dashboard
 from procqueue.process.foothold import Foothold
 from procqueue.process.former import Former
 from procqueue.process.hearing import Hearing
@@ -71,6 +72,7 @@ class Master:
         *,
         captures: bool = True,
         circumstances: Circumstances = UNWATCHED,
+        dashboard: Dashboard | None = None,
     ) -> None:
         self.state = state
         self.started = time.monotonic()
@@ -93,6 +95,7 @@ class Master:
         self.intent = Intent(
             settings, self._wishes(), only,
             preloads=burst is None, captures=captures, circumstances=circumstances,
+            dashboard=dashboard,
         )  # fmt: skip
         self.output = Output(self, captures=captures)
         self.output.take_lines_of_master()
@@ -225,7 +228,7 @@ class Master:
     def fork_failed(self, pool: str, why: str) -> None:
         """Note that no child could be made."""
         self.news.problem(pool, f"cannot fork: {why}; retried with back-off")
-        delay_max = self._delay_max(pool)
+        delay_max = self.intent.delay_max(pool)
         self.note(events.ForkFailed(pool, time.monotonic(), delay_max, random.random()))
 
     def _kill(self, kept: Kept, reason: Reason) -> None:
@@ -318,7 +321,7 @@ class Master:
         if is_template(kept):
             self.templates.bury(kept, child, reason, exited)
         draw = random.random()
-        self.note(events.Died(kept.id, time.monotonic(), reason, self._delay_max(kept.pool), draw))
+        self.note(events.Died(kept.id, time.monotonic(), reason, self.intent.delay_max(kept.pool), draw))
         alive = (other.generation for other in self.book.children.values())
         self.intent.prune({*alive, *self.book.proved.values()})
         last = LastExit(reason, exited.code, exited.signal, time.time(), kept.error)
@@ -391,10 +394,3 @@ class Master:
         """Attend to a descriptor no more."""
         if fd >= 0 and self.selector.get_map().get(fd) is not None:
             self.selector.unregister(fd)
-
-    def _delay_max(self, pool: str) -> float:
-        queues, programs = self.intent.queues, self.intent.programs
-        if (program := programs.get(pool.rpartition(":")[0])) is not None:
-            return program.restart_delay_max
-        forks_for = self.intent.templates().get(pool, [pool])
-        return min((queues[name].restart_delay_max for name in forks_for if name in queues), default=5.0)

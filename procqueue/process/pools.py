@@ -19,6 +19,7 @@ TEMPLATE = "@template:"
 INSPECTOR = "@inspector"
 LOGGER = "@logger"
 WATCHER = "@watcher"
+WEB = "@web"
 #: A template holds nothing: it leaves at once, or it hangs in an import.
 _TEMPLATE_GRACE = 1.0
 
@@ -115,6 +116,11 @@ def of_inspector(number: int) -> Pool:
 def of_watcher() -> Pool:
     """Return the pool of the watcher, which holds nothing."""
     return Pool(WATCHER, 1, surge=0, grace=1.0)
+
+
+def of_web() -> Pool:
+    """Return the pool of the dashboard. Its ports have room for one; it waits until they are free."""
+    return Pool(WEB, 1, surge=0, start_timeout=0.0, grace=2.0)
 
 
 def queues_by_template(

@@ -28,7 +28,7 @@ from procqueue.process.log import Log
 from procqueue.process.news import News
 from procqueue.process.nursery import Kept, Nursery
 from procqueue.process.output import Output
-from procqueue.process.pools import WATCHER, is_scheduler
+from procqueue.process.pools import WATCHER, WEB, is_scheduler
 from procqueue.process.rights import lets_others_pass
 from procqueue.process.statedir import StateDir, let_pass
 
@@ -110,6 +110,8 @@ class Reloads:
             self._master.log.info("reload", change=change.words())
         if any(change.table.startswith(("queues.", "cron.")) for change in found):
             self._renew(is_scheduler)  # they shall know the queues as they are now
+        if found:  # its pages show the queues and their settings
+            self._renew(WEB.__eq__)
         if any(change.table == "logging" for change in found):
             self._master.output.renew()
         return found

@@ -18,7 +18,7 @@ from procqueue.process.copies import Copies
 from procqueue.process.intent import Intent
 from procqueue.process.news import LastExit, News, moment
 from procqueue.process.nursery import Kept, Nursery
-from procqueue.process.pools import LOGGER, SCHEDULER, WATCHER, driver_of, is_scheduler
+from procqueue.process.pools import LOGGER, SCHEDULER, WATCHER, WEB, driver_of, is_scheduler
 from procqueue.process.statedir import StateDir
 from procqueue.process.status_programs import processes
 from procqueue.process.templates import Templates, is_template
@@ -62,6 +62,7 @@ def status(master: Described) -> dict[str, Any]:
         },
         "logger": _only(master, LOGGER, now),
         "watcher": _only(master, WATCHER, now),
+        "web": _only(master, WEB, now),
         "templates": [
             _template(master, kept, now) for kept in master.nursery.kept.values() if is_template(kept)
         ],
@@ -116,6 +117,8 @@ def _problems(master: Described, now: float) -> list[dict[str, Any]]:
             if pool.name == WATCHER:
                 about = pool.name[1:]
                 text = "the watcher dies again and again: while it is away, changed files go unnoticed"
+            if pool.name == WEB:
+                about, text = "[web]", "the dashboard dies again and again; its last lines say why"
             if pool.is_template:
                 about = pool.name[1:]
                 text = "this template dies again and again: while it is away, no consumer can be replaced"

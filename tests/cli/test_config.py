@@ -4,13 +4,13 @@ from tests.cli.place import Place
 
 
 def test_each_value_has_its_origin_and_secrets_are_masked(place: Place) -> None:
-    url = "redis://user:secret@localhost/0"
+    url = "redis://user:sesame@localhost/0"
     place.write("procqueue.toml", f"app = ['app']\n[driver]\nurl = '{url}'\n[queues.emails]\nprocesses = 3\n")
 
     ran = place.run("config")
 
     assert ran.code == 0
-    assert "secret" not in ran.out
+    assert "sesame" not in ran.out
     (line,) = [line for line in ran.out.splitlines() if line.startswith("processes ")]
     assert line.split()[1:] == ["3", "procqueue.toml:5"]
 

@@ -16,7 +16,6 @@ from procqueue.core.settings.drivers import check_drivers, read_drivers
 from procqueue.core.settings.expand import expand
 from procqueue.core.settings.keys import (
     ALL_TABLES,
-    LATER_TABLES,
     MAIN_FILE_ONLY,
     MASTER,
     NAMED,
@@ -31,8 +30,15 @@ from procqueue.core.settings.processes import Program, read_programs
 from procqueue.core.settings.queues import Queue, read_queues, warn_of_graces
 from procqueue.core.settings.readers import MOST_PROCESSES, patterns
 from procqueue.core.settings.sections import Reading, Section
-from procqueue.core.settings.tables import OTHERS, read_logging, read_master, read_reload, section_of
-from procqueue.core.settings.wrong import LATER, Wrong
+from procqueue.core.settings.tables import (
+    OTHERS,
+    read_logging,
+    read_master,
+    read_reload,
+    read_web,
+    section_of,
+)
+from procqueue.core.settings.wrong import Wrong
 
 
 def _no_secrets(file: str) -> str:
@@ -105,6 +111,7 @@ def _read(reading: Reading, documents: Sequence[Document], file: str, facts: Fac
         reload=read_reload(others["reload"], root),
         logging=read_logging(others["logging"], root),
         hooks=HookSettings(**others["hooks"].values),
+        web=read_web(reading, others["web"], root),
         files=(file,),
         origins={
             **_origins(top, *(section for _, section in drivers.values()), master_section, *others.values()),
@@ -132,24 +139,14 @@ def includes_of(document: Document, environ: Mapping[str, str]) -> tuple[str, ..
 
 
 def _check_tables(reading: Reading, document: Document, main: Document) -> None:
-    """Tables of later versions, and keys of an included file that belong into the main one."""
-    for name, value in document.tree.items():
-        if name in LATER_TABLES:
-            for path in _tables_in(name, value):
-                reading.wrong(document, path, f"this table {LATER}", "take it out")
-        elif document is not main and name in MAIN_FILE_ONLY:
+    """Keys of an included file that belong into the main one."""
+    for name in document.tree:
+        if document is not main and name in MAIN_FILE_ONLY:
             reading.wrong(
                 document, (name,), "stands in an included file", f"move it to the main file, {main.name}"
             )
     if document is not main:
         reading.section(document, (), {"include": TOP["include"]}, aside=ALL_TABLES | {*MAIN_FILE_ONLY})
-
-
-def _tables_in(name: str, value: object) -> list[Path]:
-    """[processes.clock] and [processes.ws] where that is what stands there, else [processes]."""
-    inner = value if isinstance(value, dict) else {}
-    tables: list[Path] = [(name, part) for part, content in inner.items() if isinstance(content, dict)]
-    return tables if tables and len(tables) == len(inner) else [(name,)]
 
 
 def _check_written_once(reading: Reading, documents: Sequence[Document]) -> None:

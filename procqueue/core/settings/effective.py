@@ -11,17 +11,30 @@ from typing import Any, NamedTuple
 
 from procqueue.core.settings.documents import dotted
 from procqueue.core.settings.environment import INDEX, UNLIMITED, LogTarget, To
-from procqueue.core.settings.keys import CRON, DRIVER, HOOKS, LOGGING, MASTER, PROGRAM, QUEUE, RELOAD, Keys
+from procqueue.core.settings.keys import (
+    CRON,
+    DRIVER,
+    HOOKS,
+    LOGGING,
+    MASTER,
+    PROGRAM,
+    QUEUE,
+    RELOAD,
+    WEB,
+    Keys,
+)
 from procqueue.core.settings.model import Keep, QueueSettings, RetryDelays, Scale, Settings
 from procqueue.core.settings.positions import Origin
 from procqueue.core.settings.processes import ENVIRONMENT
 from procqueue.core.settings.program import Check, Health, How, ProgramSettings
 from procqueue.core.settings.urls import masked
+from procqueue.core.settings.web import Listen
 
 _FLAGS = {"always": True, "never": False}
 _WORDS: dict[str, dict[Any, Any]] = {
     "max_attempts": {0: "forever"}, "start_retries": {None: "forever"}, "umask": {None: ""},
     "grace": {None: "auto"}, "preload": _FLAGS, "enabled": _FLAGS,
+    "listen": {None: ""}, "metrics": {None: ""},
 }  # fmt: skip
 _OCTAL = ("umask", "mode", "socket_mode")
 _MASK = "***"
@@ -44,7 +57,7 @@ def effective(settings: Settings) -> list[Effective]:
     for table, keys, record in (
         ("driver", DRIVER, settings.driver), *named, ("master", MASTER, settings.master),
         ("logging", LOGGING, settings.logging), ("reload", RELOAD, settings.reload),
-        ("hooks", HOOKS, settings.hooks),
+        ("hooks", HOOKS, settings.hooks), ("web", WEB, settings.web),
     ):  # fmt: skip
         prefix = f"{table}."
         origins = {key.removeprefix(prefix): origin for key, origin in settings.origins.items()
@@ -119,6 +132,8 @@ def _plain_of_type(value: Any) -> Any:
             return {field.name: _plain_of_type(getattr(value, field.name)) for field in fields(value)}
         case tuple():
             return [_plain_of_type(item) for item in value]
+        case Listen():
+            return str(value)
         case str():
             return _text(value)
         case _:

@@ -14,6 +14,7 @@ from procqueue.core.settings import cron_readers as cron
 from procqueue.core.settings import environment_readers as environment
 from procqueue.core.settings import program_readers as program
 from procqueue.core.settings import readers as read
+from procqueue.core.settings import web_readers as web
 from procqueue.core.settings.length_readers import length_levels
 from procqueue.core.settings.readers import Reader
 
@@ -206,7 +207,15 @@ HOOKS = _keys(
     Key("on_problem", "when a problem comes", program.commands, split=program.split_commands),
 )
 
-TABLES = (
+WEB = _keys(
+    Key("listen", "where the dashboard listens: HOST:PORT, or unix:PATH", web.listen),
+    Key("metrics", "a second place, for /metrics, /livez and /readyz alone, without credential", web.listen),
+    Key("token_file", "who may look: lines of NAME ROLE TOKEN; relative to root", read.path),
+    Key("allowed_hosts", "more names by which browsers may call it", web.hosts),
+    Key("redact", "patterns of argument names whose values are not shown", web.redact),
+)
+
+ALL_TABLES = frozenset((
     "driver",
     "drivers",
     "master",
@@ -218,17 +227,16 @@ TABLES = (
     "reload",
     "logging",
     "hooks",
-)
-ONE_EACH = ("defaults", "groups", "reload", "logging", "hooks")  # stand in one file, whichever
+    "web",
+))  # fmt: skip
+ONE_EACH = ("defaults", "groups", "reload", "logging", "hooks", "web")  # stand in one file, whichever
 NAMED = ("queues", "processes", "cron")  # hold tables with names of the user's
-LATER_TABLES = ("web",)
-ALL_TABLES = frozenset(TABLES + LATER_TABLES)
 MAIN_FILE_ONLY = ("app", "root", "path", "driver", "drivers", "master")
 
 _HOMES = {
     "[driver] or [drivers.NAME]": DRIVER, "[master]": MASTER, "[queues.NAME] or [defaults]": QUEUE,
     "[processes.NAME]": PROGRAM, "[cron.NAME]": CRON, "[logging]": LOGGING, "[reload]": RELOAD,
-    "[hooks]": HOOKS,
+    "[hooks]": HOOKS, "[web]": WEB,
 }  # fmt: skip
 
 

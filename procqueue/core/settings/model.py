@@ -22,6 +22,7 @@ from procqueue.core.settings.environment import (
 )
 from procqueue.core.settings.positions import Origin
 from procqueue.core.settings.program import ProgramSettings
+from procqueue.core.settings.web import WebSettings
 from procqueue.core.units import MAX_SECONDS
 
 GRACE_WITHOUT_TIMEOUT = 25.0  # fits the 30 s that systemd-run containers and Kubernetes give by default
@@ -247,6 +248,7 @@ class Settings:
     crons: dict[str, CronSettings] = field(default_factory=dict)
     logging: LoggingSettings = LoggingSettings()
     hooks: HookSettings = HookSettings()
+    web: WebSettings = field(default_factory=WebSettings)
     files: tuple[str, ...] = field(default=(), compare=False)  # all files read, the main file first
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     origins: Mapping[str, Origin] = field(default_factory=dict, compare=False, repr=False)  # "driver.url" …

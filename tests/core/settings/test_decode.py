@@ -185,10 +185,10 @@ def test_a_disabled_queue_needs_no_app() -> None:
     assert settings("[queues.emails]\nenabled = false").app == ()
 
 
-def test_tables_and_keys_of_later_versions_are_known_and_refused() -> None:
-    problem = only_problem(APP + "[queues.emails]\n[web]")
+def test_keys_of_later_versions_are_known_and_refused() -> None:
+    problem = only_problem(APP + "[queues.emails]\nmax_releases = 3")
 
-    assert problem.key == "web"
+    assert problem.key == "queues.emails.max_releases"
     assert "is not available in this version" in problem.text
 
 
@@ -319,7 +319,7 @@ def test_what_concerns_the_whole_application_stands_in_the_main_file_only() -> N
 def test_problems_of_each_file_carry_its_name_and_its_lines() -> None:
     found = problems_of_files({
         "etc/queues.toml": APP + "[queues.emails]\n\nsurge = -1",
-        "etc/more.toml": "[queues.sms]\nsurge = -2\n[web]\n[proceses.x]",
+        "etc/more.toml": "[queues.sms]\nsurge = -2\n[wab]\n[proceses.x]",
     })  # fmt: skip
 
     assert [(problem.file, problem.line) for problem in found] == [
@@ -512,7 +512,18 @@ VALUES = st.sampled_from(
 
 @given(
     st.sampled_from(
-        ["", "driver", "master", "defaults", "queues.emails", "processes.clock", "logging", "reload", "hooks"]
+        [
+            "",
+            "driver",
+            "master",
+            "defaults",
+            "queues.emails",
+            "processes.clock",
+            "logging",
+            "reload",
+            "hooks",
+            "web",
+        ]
     ),
     st.data(),
 )
@@ -522,7 +533,7 @@ def test_any_value_of_any_key_is_decoded_or_refused(table: str, data: st.DataObj
 
     known = {
         "": keys.TOP, "driver": keys.DRIVER, "master": keys.MASTER, "logging": keys.LOGGING,
-        "reload": keys.RELOAD, "hooks": keys.HOOKS, "processes.clock": keys.PROGRAM,
+        "reload": keys.RELOAD, "hooks": keys.HOOKS, "web": keys.WEB, "processes.clock": keys.PROGRAM,
     }.get(table, keys.QUEUE)  # fmt: skip
     chosen = data.draw(st.dictionaries(st.sampled_from(sorted(known)), VALUES))
     lines = [f"[{table}]"] * bool(table) + [f"{key} = {value}" for key, value in chosen.items()]

@@ -1,0 +1,1 @@
+"""The dashboard: a process of its own that asks the master and the driver, and acts as the verbs do."""
