@@ -38,6 +38,8 @@ WALL_CLOCK = {
     "process/status.py": "shown to people",
     "testing/__init__.py": "a message of a test was pushed now",
     "testing/fake.py": "where the clock of a test begins",
+    "web/credentials.py": "sessions outlive the process",
+    "web/rendering.py": "shown to people",
     "cli/logs.py": "compared with the moments of lines",
     "process/logger/files.py": "shown to people",
     "process/logger/main.py": "shown to people",

@@ -16,8 +16,7 @@ from procqueue.stored.view import Run, StoredMessage
 F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
-_NAMES = re.compile(r"\b(task|error|older_than|limit|rate|state|skip)=")
-_ARG = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+)=(.*)", re.DOTALL)
+_NAMES = re.compile(r"\b(task|error|kind|older_than|limit|rate|state|skip)=")
 
 STATES = "waiting, delayed, failed or timeout."
 
@@ -27,6 +26,7 @@ def filtered(function: F) -> F:
     options = (
         click.option("--task", metavar="T", help="Only those of the task of this name."),
         click.option("--error", metavar="TEXT", help="Only those whose last error has this in it."),
+        click.option("--kind", metavar="TEXT", help="Only those whose error --group shows so."),
         click.option("--older-than", metavar="D", help="Only those that are there for longer, as 7d."),
         click.option("--arg", "args", metavar="K=V", multiple=True,
                      help="Only those with this argument; 0=V is the first positional one."),
@@ -49,16 +49,21 @@ def paced(function: F) -> F:
 
 
 def chosen(
-    task: str | None, error: str | None, older_than: str | None, args: tuple[str, ...], **pace: Any
+    task: str | None,
+    error: str | None,
+    kind: str | None,
+    older_than: str | None,
+    args: tuple[str, ...],
+    **pace: Any,
 ) -> dict[str, Any]:
     """Return what the options say, as the methods of procqueue.queue(…) take it. Raises Refusal."""
     wanted = _args(args)
-    checked(asked.filters, task, error, older_than, wanted)
+    checked(asked.filters, task, error, older_than, wanted, kind)
     if "limit" in pace:
         checked(asked.limit, pace["limit"])
     if "rate" in pace:
         checked(asked.rate, pace["rate"])
-    return {"task": task, "error": error, "older_than": older_than, "args": wanted, **pace}
+    return {"task": task, "error": error, "kind": kind, "older_than": older_than, "args": wanted, **pace}
 
 
 def checked(check: Callable[..., T], *arguments: Any) -> T:
@@ -103,13 +108,11 @@ def run_document(run: Run) -> dict[str, Any]:
 
 
 def _args(written: tuple[str, ...]) -> Mapping[str, str]:
-    wanted: dict[str, str] = {}
-    for text in written:
-        found = _ARG.fullmatch(text)
-        if found is None:
-            raise usage(f"--arg {text!r} is not name=value", "--arg user_id=42, or --arg 0=42 by its place")
-        wanted[found[1]] = found[2]
-    return wanted
+    try:
+        return asked.args(written)
+    except ValueError as error:
+        text, _, hint = str(error).partition(": ")
+        raise usage(f"--{text}", f"--arg {hint.replace('or ', 'or --arg ')}") from None
 
 
 def _refusal(text: str) -> Refusal:

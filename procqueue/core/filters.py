@@ -1,6 +1,6 @@
 """Filters: which of many stored messages are meant. Pure: moments come in, nothing is asked.
 
-The texts are those of the command line (`--task`, `--error`, `--older-than`, `--arg`) and of
+The texts are those of the command line (`--task`, `--error`, `--kind`, `--older-than`, `--arg`) and of
 `procqueue.queue(…).retry(task=…)`. Next to read: stored/walk.py, which goes through the messages.
 """
 
@@ -31,23 +31,27 @@ _LONGEST_ERROR = 200
 class Filters:
     """All that is given has to be true of a message.
 
-    `task`: its exact name. `error`: a part of its last error, in any case. `older_than`: seconds since it
-    failed or was parked, since its push if it waits. `args`: names, or places as "0", and what stands there.
+    `task`: its exact name. `error`: a part of its last error, in any case. `kind`: exactly what `kind_of`
+    makes of that error, as groups are called. `older_than`: seconds since it failed or was parked, since its
+    push if it waits. `args`: names, or places as "0", and what stands there.
     """
 
     task: str = ""
     error: str = ""
     older_than: float = 0.0
     args: Mapping[str, Any] = field(default_factory=dict)
+    kind: str = ""
 
     def __bool__(self) -> bool:
-        return bool(self.task or self.error or self.older_than or self.args)
+        return bool(self.task or self.error or self.older_than or self.args or self.kind)
 
     def match(self, one: Stored, now_ms: int) -> bool:
         """Return whether `one` is meant; `now_ms` is the moment of asking by the driver's clock."""
         if self.older_than and now_ms - since_ms(one) < self.older_than * 1000:
             return False
         if self.error and self.error.casefold() not in error_of(one).casefold():
+            return False
+        if self.kind and self.kind != kind_of(error_of(one)):
             return False
         if not (self.task or self.args):
             return True

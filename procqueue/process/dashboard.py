@@ -16,26 +16,28 @@ from procqueue.process.lifeline import Lifeline
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What the child is told. `token`: opens it where the settings name no token_file."""
+    """What the child is told. `token`: opens it where no token_file is named; the `first` child prints it."""
 
     settings: Settings
     state_dir: str
     token: str
+    first: bool = True
 
 
 Body = Callable[[Place, Lifeline], int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dashboard:
     """What `start` hands in. `listen`: where it said to listen, which goes before the file.
 
-    `token`: of this start; it stays when the child is replaced, so that the link that was printed still works.
+    `token`: of this start; it stays when the child is replaced, so that the printed link still works.
     """
 
     body: Body
     listen: Listen | None = None
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
+    _made: int = 0
 
     def settings(self, settings: Settings) -> WebSettings:
         """Return what is in force."""
@@ -43,4 +45,5 @@ class Dashboard:
 
     def place(self, settings: Settings, state_dir: str) -> Place:
         """Return what the child is told."""
-        return Place(replace(settings, web=self.settings(settings)), state_dir, self.token)
+        self._made += 1
+        return Place(replace(settings, web=self.settings(settings)), state_dir, self.token, self._made == 1)

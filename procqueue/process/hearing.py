@@ -26,7 +26,6 @@ from procqueue.process.reloads import Reloads
 from procqueue.process.statedir import StateDir, renew_host
 from procqueue.process.templates import Templates, is_template
 
-
 #: What news of the dashboard are about; no queue can have that name.
 _WEB_NEWS = "[web]"
 

@@ -46,13 +46,12 @@ def launch(
     """Run the master of `settings` in the foreground until it is asked to stop; return its exit code.
 
     `only`: the queues to serve, none for all. `reload`: whether files are watched; None: as the settings say,
-    and where this runs. `dashboard`: what runs where the settings say [web], and None for nothing. Raises NotLinux, BadStateDir, Occupied, ConfigError.
+    and where this runs. `dashboard`: what runs where the settings say [web], None for nothing.
+    Raises NotLinux, BadStateDir, Occupied, ConfigError.
     """
     terminal = sys.stdout is not None and sys.stdout.isatty()
     circumstances = Circumstances(reload, terminal, init=os.getpid() == 1)
-    return serve(
-        settings, settings.master.state_dir, only, circumstances=circumstances, dashboard=dashboard
-    )
+    return serve(settings, settings.master.state_dir, only, circumstances=circumstances, dashboard=dashboard)
 
 
 def serve(

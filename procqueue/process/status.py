@@ -208,6 +208,7 @@ def _queue(master: Described, name: str, now: float) -> dict[str, Any]:
         "gate_since": moment(gate[1]) if gate else None,
         "scale": _scale(master, name),
         "counts": {count: found.get(count) for count in _COUNTS},
+        "oldest": master.news.oldest.get(name) if found.get("waiting") else None,
         "consumers": consumers,
     }
 

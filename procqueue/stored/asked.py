@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from procqueue.core.filters import Filters
@@ -11,6 +12,7 @@ from procqueue.core.message import State
 from procqueue.tasks.call import Delay, delay_seconds
 
 _MOST = 10**9
+_ARG = re.compile(r"([A-Za-z_][A-Za-z0-9_]*|[0-9]+)=(.*)", re.DOTALL)
 
 
 def states(state: str | None, allowed: Sequence[State], what: str) -> tuple[State, ...]:
@@ -26,10 +28,14 @@ def states(state: str | None, allowed: Sequence[State], what: str) -> tuple[Stat
 
 
 def filters(
-    task: str | None, error: str | None, older_than: Delay | None, args: Mapping[str, Any] | None
+    task: str | None,
+    error: str | None,
+    older_than: Delay | None,
+    args: Mapping[str, Any] | None,
+    kind: str | None = None,
 ) -> Filters:
     """Return the filters that were given; an empty text or no time at all is a slip, not a filter."""
-    for name, text in (("task", task), ("error", error)):
+    for name, text in (("task", task), ("error", error), ("kind", kind)):
         if text is not None and not isinstance(text, str):
             raise TypeError(f"{name}={text!r} is not a text")
         if text is not None and not text:
@@ -40,7 +46,18 @@ def filters(
         raise ValueError(f"older_than={older_than!r}: {wrong}") from None
     if older_than is not None and not age:
         raise ValueError(f"older_than={older_than!r} means every message: leave it out, or say how old")
-    return Filters(task or "", error or "", age, dict(args or {}))
+    return Filters(task or "", error or "", age, dict(args or {}), kind or "")
+
+
+def args(written: Iterable[str]) -> dict[str, str]:
+    """Return the arguments that are asked for as NAME=VALUE; a number is a place."""
+    wanted: dict[str, str] = {}
+    for text in written:
+        found = _ARG.fullmatch(text)
+        if found is None:
+            raise ValueError(f"arg {text!r} is not name=value: user_id=42, or 0=42 by its place")
+        wanted[found[1]] = found[2]
+    return wanted
 
 
 def no_filters(given: Filters, most: int, speed: float, dry_run: bool) -> None:

@@ -49,9 +49,9 @@ class Queue:
     """One queue of the store. It holds nothing open itself, and may be used by any thread.
 
     What `messages`, `groups`, `retry` and `forget` take to choose: `state`, `task` (its exact name), `error`
-    (a part of the last error), `older_than` (seconds or "7d": since it failed or was parked, else since its
-    push), `args` ({"user_id": 42}; {"0": 42} is the first positional one). They mean what stood there when
-    they began. Wrong ones raise ValueError or TypeError.
+    (a part of the last error), `kind` (exactly what `groups` calls its error), `older_than` (seconds or "7d":
+    since it failed or was parked, else since its push), `args` ({"user_id": 42}; {"0": 42} is the first
+    positional one). They mean what stood there when they began. Wrong ones raise ValueError or TypeError.
     """
 
     def __init__(self, name: str, driver: Driver) -> None:
@@ -81,6 +81,7 @@ class Queue:
         *,
         task: str | None = None,
         error: str | None = None,
+        kind: str | None = None,
         older_than: Delay | None = None,
         args: Mapping[str, Any] | None = None,
         limit: int | None = None,
@@ -91,7 +92,7 @@ class Queue:
         `skip`: how many to leave out at the beginning, whatever they are.
         """
         states = asked.states(state, tuple(State), "be listed")
-        filters = asked.filters(task, error, older_than, args)
+        filters = asked.filters(task, error, older_than, args, kind)
         most = asked.limit(limit)
         return self._messages(states, filters, most, asked.whole("skip", skip, 0))
 
@@ -101,12 +102,13 @@ class Queue:
         *,
         task: str | None = None,
         error: str | None = None,
+        kind: str | None = None,
         older_than: Delay | None = None,
         args: Mapping[str, Any] | None = None,
     ) -> list[Group]:
         """Return how often each task stands there with the same kind of error, the most frequent first."""
         states = asked.states(state, tuple(State), "be grouped")
-        filters = asked.filters(task, error, older_than, args)
+        filters = asked.filters(task, error, older_than, args, kind)
         return groups(walk(self._driver, self.name, states, filters))
 
     def retry(
@@ -115,6 +117,7 @@ class Queue:
         state: str = "failed",
         task: str | None = None,
         error: str | None = None,
+        kind: str | None = None,
         older_than: Delay | None = None,
         args: Mapping[str, Any] | None = None,
         limit: int | None = None,
@@ -128,7 +131,7 @@ class Queue:
         again and again, how many more are done. A hundred are changed in one atomic step.
         """
         (one,) = asked.states(state, RETRYABLE, "run again")
-        filters = asked.filters(task, error, older_than, args)
+        filters = asked.filters(task, error, older_than, args, kind)
         most, speed = asked.limit(limit), asked.rate(rate)
         if ids:
             asked.no_filters(filters, most, speed, dry_run)
@@ -144,6 +147,7 @@ class Queue:
         state: str | None = None,
         task: str | None = None,
         error: str | None = None,
+        kind: str | None = None,
         older_than: Delay | None = None,
         args: Mapping[str, Any] | None = None,
         limit: int | None = None,
@@ -157,7 +161,7 @@ class Queue:
         Without ids and filters it wants `everything=True`.
         """
         states = asked.states(state, REMOVABLE, "be removed")
-        filters = asked.filters(task, error, older_than, args)
+        filters = asked.filters(task, error, older_than, args, kind)
         most, speed = asked.limit(limit), asked.rate(rate)
         if ids:
             asked.no_filters(filters, most, speed, dry_run)
