@@ -85,7 +85,7 @@ def age(at: str | None) -> str:
     past = since(at)
     if past is None:
         return "–"
-    return f"in {seconds(-past)}" if past < 0 else seconds(past)
+    return f"in {seconds(int(-past))}" if past < 0 else seconds(int(past))
 
 
 def seconds(value: float | None) -> str:
@@ -93,7 +93,7 @@ def seconds(value: float | None) -> str:
     if value is None:
         return "–"
     if value < 10:
-        return format_seconds(round(value, 1))
+        return format_seconds(round(value, 3))
     for unit in (60, 3600, 86_400):
         if value < unit * 100:
             break

@@ -33,6 +33,7 @@ class Browser:
 
     port: int
     headers: dict[str, str] = field(default_factory=dict)
+    source: str = "127.0.0.1"  # any of 127.0.0.0/8: wrong tokens are counted by address
 
     def get(self, path: str, **headers: str) -> Answer:
         """GET."""
@@ -48,7 +49,9 @@ class Browser:
         return self._ask(method, path, body, named(headers))
 
     def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.port, timeout=20, source_address=(self.source, 0)
+        )
         try:
             connection.request(method, path, body, {**self.headers, **headers})
             response = connection.getresponse()

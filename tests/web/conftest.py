@@ -70,11 +70,14 @@ def make_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     """Make sites; they are ended with the module."""
     made: list[Site] = []
 
-    def make(more: str = "", start: bool = True) -> Site:
+    def make(more: str = "", start: bool = True, tokens: str = "") -> Site:
         folder: Path = tmp_path_factory.mktemp("site")
         port, metrics = free_port(), free_port()
         site = Site(folder, CONFIG.format(port=port, metrics=metrics, more=more), APP)
         site.port, site.metrics = port, metrics
+        if tokens:
+            (folder / "tokens").write_text(tokens)
+            (folder / "tokens").chmod(0o600)
         made.append(site)
         if start:
             site.start()
@@ -93,4 +96,3 @@ def site(make_site) -> Site:  # type: ignore[no-untyped-def]
     """A site that runs, for tests that change nothing that others rely on."""
     found: Site = make_site()
     return found
-
