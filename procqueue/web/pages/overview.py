@@ -9,7 +9,7 @@ from procqueue.web.rendering import seconds, since
 from procqueue.web.sight import Seen
 
 #: Figures older than that are said to be old.
-_OLD = 5.0
+_OLD = 3.0
 
 
 async def overview(ask: Ask) -> dict[str, Any]:
