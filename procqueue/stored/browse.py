@@ -48,11 +48,13 @@ def browse(
             return Browsed([view_of(one) for one in found], after, looked)
 
 
-def browse_groups(driver: Driver, queue: str, state: State, filters: Filters) -> Grouped:
-    """Return in which groups the first messages of a state fall, the largest first."""
+def browse_groups(
+    driver: Driver, queue: str, state: State, filters: Filters, most: int = MOST_LOOKED_AT
+) -> Grouped:
+    """Return in which groups the first messages, about `most`, of a state fall, the largest first."""
     found: list[Stored] = []
     looked, after = 0, ""
-    while looked < MOST_LOOKED_AT:
+    while looked < most:
         page = driver.page(queue, state, after)
         found += [one for one in page.messages if filters.match(one, page.now_ms)]
         looked += len(page.messages)

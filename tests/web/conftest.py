@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -57,6 +57,9 @@ class Site(Project):
         self.wait_until(lambda: self.status()["web"]["state"] == "ready", "the dashboard to be ready")
 
 
+Make = Callable[..., Site]
+
+
 def free_port() -> int:
     """Return a port at which nobody listens."""
     with socket.socket() as probe:
@@ -66,7 +69,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def make_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
+def make_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Make]:
     """Make sites; they are ended with the module."""
     made: list[Site] = []
 
@@ -92,7 +95,6 @@ def make_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 
 
 @pytest.fixture(scope="module")
-def site(make_site) -> Site:  # type: ignore[no-untyped-def]
+def site(make_site: Make) -> Site:
     """A site that runs, for tests that change nothing that others rely on."""
-    found: Site = make_site()
-    return found
+    return make_site()

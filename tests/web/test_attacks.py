@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from tests.web.browser import Browser, raw
-from tests.web.conftest import Site
+from tests.web.conftest import Make, Site
 
 ADMIN, OPERATOR, VIEWER = (f"{role}-0123456789abcdef" for role in ("admin", "operator", "viewer"))
 TOKENS = f"# who\nada admin {ADMIN}\nole operator {OPERATOR}\nvera viewer {VIEWER}\n"
@@ -21,10 +21,9 @@ REMOVING = ("/queue/q/forget-group", "/forget/q/x", "/cancel/q/x")
 
 
 @pytest.fixture(scope="module")
-def site(make_site) -> Site:  # type: ignore[no-untyped-def]
+def site(make_site: Make) -> Site:
     """A site with three people."""
-    found: Site = make_site('token_file = "tokens"', tokens=TOKENS)
-    return found
+    return make_site('token_file = "tokens"', tokens=TOKENS)
 
 
 def paused(site: Site) -> bool:

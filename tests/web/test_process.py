@@ -9,11 +9,11 @@ from pathlib import Path
 from tests.live.harness import edit
 from tests.servers import start_server
 from tests.web.browser import Browser
-from tests.web.conftest import Site
+from tests.web.conftest import Make, Site
 
 
-def test_a_killed_dashboard_is_replaced_and_the_link_still_works(make_site) -> None:  # type: ignore[no-untyped-def]
-    site: Site = make_site()
+def test_a_killed_dashboard_is_replaced_and_the_link_still_works(make_site: Make) -> None:
+    site = make_site()
     before = site.status()["web"]["pid"]
 
     os.kill(before, signal.SIGKILL)
@@ -24,8 +24,8 @@ def test_a_killed_dashboard_is_replaced_and_the_link_still_works(make_site) -> N
     assert site.output.read_text().count("#t=") == 1
 
 
-def test_it_dies_with_its_master(make_site) -> None:  # type: ignore[no-untyped-def]
-    site: Site = make_site()
+def test_it_dies_with_its_master(make_site: Make) -> None:
+    site = make_site()
     pid = site.status()["web"]["pid"]
 
     site.kill_master()
@@ -38,8 +38,8 @@ def is_zombie(pid: int) -> bool:
     return ") Z " in Path(f"/proc/{pid}/stat").read_text()
 
 
-def test_a_port_that_is_taken_is_a_problem_and_is_waited_for(make_site) -> None:  # type: ignore[no-untyped-def]
-    site: Site = make_site(start=False)
+def test_a_port_that_is_taken_is_a_problem_and_is_waited_for(make_site: Make) -> None:
+    site = make_site(start=False)
     with socket.socket() as other:
         other.bind(("127.0.0.1", site.port))
         other.listen()
@@ -53,8 +53,8 @@ def test_a_port_that_is_taken_is_a_problem_and_is_waited_for(make_site) -> None:
     assert site.status()["problems"] == []
 
 
-def test_it_comes_and_goes_with_a_reload(make_site) -> None:  # type: ignore[no-untyped-def]
-    site: Site = make_site()
+def test_it_comes_and_goes_with_a_reload(make_site: Make) -> None:
+    site = make_site()
     listen = f'listen = "127.0.0.1:{site.port}"'
     metrics = f'metrics = "127.0.0.1:{site.metrics}"'
 
@@ -69,10 +69,10 @@ def test_it_comes_and_goes_with_a_reload(make_site) -> None:  # type: ignore[no-
     assert site.browser().get("/").status == 200
 
 
-def test_metrics_have_a_place_without_credential_and_nothing_else_is_there(make_site) -> None:  # type: ignore[no-untyped-def]
+def test_metrics_have_a_place_without_credential_and_nothing_else_is_there(make_site: Make) -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
-    site: Site = make_site()
+    site = make_site()
     site.push("fine", queue="idle")
     scraper = Browser(site.metrics, {"Host": "pod-17.example:9100"})
     site.wait_until(lambda: 'backlog{queue="idle"} 1.0' in scraper.get("/metrics").text, "the message")
@@ -121,8 +121,8 @@ def test_with_the_driver_away_it_lives_is_not_ready_and_shows_the_last_figures(t
             site.close()
 
 
-def test_a_unix_socket_is_for_its_user_and_wants_a_token_too(make_site) -> None:  # type: ignore[no-untyped-def]
-    site: Site = make_site(start=False)
+def test_a_unix_socket_is_for_its_user_and_wants_a_token_too(make_site: Make) -> None:
+    site = make_site(start=False)
     edit(site.config, f"127.0.0.1:{site.port}", "unix:web.sock")
     site.start()
     site.wait_for_web()
@@ -137,8 +137,8 @@ def test_a_unix_socket_is_for_its_user_and_wants_a_token_too(make_site) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_without_being_asked_nothing_listens_and_the_flag_asks(make_site) -> None:  # type: ignore[no-untyped-def]
-    site: Site = make_site(start=False)
+def test_without_being_asked_nothing_listens_and_the_flag_asks(make_site: Make) -> None:
+    site = make_site(start=False)
     edit(site.config, f'listen = "127.0.0.1:{site.port}"', "")
     edit(site.config, f'metrics = "127.0.0.1:{site.metrics}"', "")
     site.start()
@@ -151,9 +151,30 @@ def test_without_being_asked_nothing_listens_and_the_flag_asks(make_site) -> Non
     assert site.browser().get("/").status == 200
 
 
-def test_the_flag_does_not_open_it_to_other_machines(make_site) -> None:  # type: ignore[no-untyped-def]
-    site: Site = make_site(start=False)
+def test_the_flag_does_not_open_it_to_other_machines(make_site: Make) -> None:
+    site = make_site(start=False)
 
     refused = site.run("start", "--web", f"0.0.0.0:{site.port}")
 
     assert refused.returncode == 2 and "no credential" in refused.stderr
+
+
+def test_without_the_extra_it_says_what_to_install(make_site: Make) -> None:
+    site = make_site(start=False)
+    (site.folder / "sitecustomize.py").write_text("import sys\nsys.modules['starlette'] = None\n")
+    site.variables["PYTHONPATH"] = f"{site.folder}:{site.environment()['PYTHONPATH']}"
+
+    refused = site.run("start")
+
+    assert refused.returncode == 78
+    assert (
+        "the dashboard needs starlette" in refused.stderr and "pip install 'procqueue[web]'" in refused.stderr
+    )
+
+    listen = f'listen = "127.0.0.1:{site.port}"\nmetrics = "127.0.0.1:{site.metrics}"'
+    edit(site.config, listen, 'listen = ""')
+    site.start()
+    edit(site.config, 'listen = ""', listen)
+    assert site.run("reload").returncode == 0
+    site.wait_until(lambda: site.status()["problems"], "the problem")
+    assert "the dashboard needs starlette" in site.status()["problems"][0]["text"]

@@ -9,7 +9,7 @@ from procqueue.core.errors import DriverError
 from procqueue.core.filters import Filters
 from procqueue.core.message import State
 from procqueue.drivers.contract import Driver
-from procqueue.stored.browse import Grouped, browse_groups
+from procqueue.stored.browse import MOST_LOOKED_AT, Grouped, browse_groups
 from procqueue.stored.groups import OTHERS
 from procqueue.web import filters
 from procqueue.web.asking import Ask
@@ -27,12 +27,13 @@ async def failed(ask: Ask) -> dict[str, Any]:
     counts = {name: queue["counts"]["failed"] or 0 for name, queue in seen.status.get("queues", {}).items()}
     one = ask.query.get("queue")
     names = [ask.queue] if one else sorted((n for n in counts if counts[n]), key=lambda n: -counts[n])
+    most = MOST_LOOKED_AT // max(1, min(len(names), _MOST_QUEUES))
     groups: list[dict[str, Any]] = []
     cut: list[dict[str, Any]] = []  # where only a part was looked through
     away: dict[str, str] = {}
     for name in names[:_MOST_QUEUES]:
         try:
-            found = await ask.office.stores.look(name, partial(_groups, queue=name, filters=which))
+            found = await ask.office.stores.look(name, partial(_groups, queue=name, filters=which, most=most))
         except (DriverError, TooBusy) as error:
             away[name] = str(error) or "too many ask at once"
             continue
@@ -54,5 +55,5 @@ async def failed(ask: Ask) -> dict[str, Any]:
     }
 
 
-def _groups(driver: Driver, queue: str, filters: Filters) -> Grouped:
-    return browse_groups(driver, queue, State.FAILED, filters)
+def _groups(driver: Driver, queue: str, filters: Filters, most: int) -> Grouped:
+    return browse_groups(driver, queue, State.FAILED, filters, most)
