@@ -27,6 +27,7 @@ PERSON = "procqueue.person"
 
 MOST_BODY = 1 << 20
 BODY_SECONDS = 10.0
+_MOST_DIGITS = 20
 #: Nobody has to say who he is here: probes tell nothing but yes or no, the rest is the way in.
 _PROBES = ("/livez", "/readyz")
 _SESSION = "/session"
@@ -228,8 +229,9 @@ async def _limited(scope: Scope, headers: Headers, receive: Receive) -> Receive:
     if "transfer-encoding" in headers:
         raise Problem(411, "say how long the body is: Content-Length", {"Connection": "close"})
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length[:12]) > MOST_BODY:
-        raise Problem(413, f"a body has at most {MOST_BODY} bytes", {"Connection": "close"})
+    too_large = Problem(413, f"a body has at most {MOST_BODY} bytes", {"Connection": "close"})
+    if not length.isdecimal() or len(length) > _MOST_DIGITS or int(length) > MOST_BODY:
+        raise too_large
     if length == "0" or scope["method"] != "POST":
         return receive
     body = b""
@@ -240,6 +242,8 @@ async def _limited(scope: Scope, headers: Headers, receive: Receive) -> Receive:
                 if message["type"] == "http.disconnect":
                     raise Problem(400, "the body ended early")
                 body += message.get("body", b"")
+                if len(body) > MOST_BODY:
+                    raise too_large
                 if not message.get("more_body"):
                     break
     except TimeoutError:

@@ -116,6 +116,11 @@ def test_with_the_driver_away_it_lives_is_not_ready_and_shows_the_last_figures(t
             assert site.browser().get("/api/v1/messages?queue=idle").status == 503
             said = lambda: [one["text"] for one in overview()["problems"] if one["about"] == "counts"]  # noqa: E731
             site.wait_until(said, "the age of the figures to be said")
+
+            server = start_server(Path(folder))
+            asked = lambda: site.browser().get("/api/v1/messages?queue=idle").status  # noqa: E731
+            site.wait_until(lambda: asked() == 200, "the store to be asked again")
+            site.wait_until(lambda: anybody.get("/readyz").status == 200, "all to be ready again")
         finally:
             server.kill()
             site.close()
