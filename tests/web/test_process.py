@@ -30,12 +30,15 @@ def test_it_dies_with_its_master(make_site: Make) -> None:
 
     site.kill_master()
 
-    site.wait_until(lambda: not Path(f"/proc/{pid}").exists() or is_zombie(pid), "the dashboard to be gone")
+    site.wait_until(lambda: is_dead(pid), "the dashboard to be gone")
 
 
-def is_zombie(pid: int) -> bool:
-    """Return whether a process has only to be reaped."""
-    return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+def is_dead(pid: int) -> bool:
+    """Return whether a process is gone, or has only to be reaped."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def test_a_port_that_is_taken_is_a_problem_and_is_waited_for(make_site: Make) -> None:
