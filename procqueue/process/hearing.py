@@ -83,8 +83,7 @@ class Hearing:
             self._master.forget(
                 kept.lifeline.fileno()
             )  # it says no more; the pidfd will tell when it is dead
-            if is_scheduler(kept.pool):
-                self._end_of_news(kept)
+            self._end_of_news(kept)
 
     def _child(self, kept: Kept, message: dict[str, Any]) -> None:
         match message["say"]:
