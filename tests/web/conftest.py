@@ -1,5 +1,8 @@
 """A real master with a real dashboard, on a port of its own; shared by the tests of a module."""
 
+import contextlib
+import itertools
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -60,12 +63,18 @@ class Site(Project):
 Make = Callable[..., Site]
 
 
+#: Below those that the kernel hands out to whoever connects: one of them may be taken before we listen there.
+#: Each worker has its own.
+_ports = itertools.count(10_000 + os.getpid() % 440 * 50)
+
+
 def free_port() -> int:
-    """Return a port at which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a port at which nobody listens, another one each time."""
+    for port in _ports:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("there are ports without end")
 
 
 @pytest.fixture(scope="module")
