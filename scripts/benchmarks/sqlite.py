@@ -374,7 +374,7 @@ def huey_environment() -> Path:
 def machine() -> str:
     """Return what the figures depend on."""
     return (
-        f"{os.cpu_count()} cores, Linux {'.'.join(platform.release().split('.')[:2])}, Python {platform.python_version()}, "
+        f"{os.cpu_count()} cores, Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}, "
         f"SQLite {sqlite3.sqlite_version}; WAL, synchronous = FULL"
     )
 

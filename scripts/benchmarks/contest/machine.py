@@ -76,7 +76,7 @@ def shape(yardsticks: list[float]) -> list[str]:
     slow, middle, fast = min(yardsticks), statistics.median(yardsticks), max(yardsticks)
     unquiet = "; **the machine was not quiet**" if fast > slow * 1.3 else ""
     return [
-        f"{len(cores)} cores of {_processor()}, {memory:.0f} GiB, Linux {'.'.join(platform.release().split('.')[:2])}",
+        f"{len(cores)} cores of {_processor()}, {memory:.0f} GiB, Linux {platform.release().partition('-')[0]}",
         f"CPython {platform.python_version()} for all, built {build} PGO or LTO; {server} on loopback TCP",
         f"yardstick (a bare loop of redis-py, one round trip a message): median {middle:,.0f}/s, "
         f"{slow:,.0f} to {fast:,.0f} over the run{unquiet}",
