@@ -373,8 +373,9 @@ def huey_environment() -> Path:
 
 def machine() -> str:
     """Return what the figures depend on."""
+    kernel = platform.release().partition("-")[0]
     return (
-        f"{os.cpu_count()} cores, Linux {platform.release().partition('-')[0]}, Python {platform.python_version()}, "
+        f"{os.cpu_count()} cores, Linux {kernel}, Python {platform.python_version()}, "
         f"SQLite {sqlite3.sqlite_version}; WAL, synchronous = FULL"
     )
 

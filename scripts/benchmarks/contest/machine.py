@@ -75,8 +75,9 @@ def shape(yardsticks: list[float]) -> list[str]:
     build = "with" if "--enable-optimizations" in options or "-lto" in options else "without"
     slow, middle, fast = min(yardsticks), statistics.median(yardsticks), max(yardsticks)
     unquiet = "; **the machine was not quiet**" if fast > slow * 1.3 else ""
+    kernel = platform.release().partition("-")[0]
     return [
-        f"{len(cores)} cores of {_processor()}, {memory:.0f} GiB, Linux {platform.release().partition('-')[0]}",
+        f"{len(cores)} cores of {_processor()}, {memory:.0f} GiB, Linux {kernel}",
         f"CPython {platform.python_version()} for all, built {build} PGO or LTO; {server} on loopback TCP",
         f"yardstick (a bare loop of redis-py, one round trip a message): median {middle:,.0f}/s, "
         f"{slow:,.0f} to {fast:,.0f} over the run{unquiet}",
