@@ -76,7 +76,7 @@ def memory(url: str, starts: int) -> None:
     print("| --- | --- | --- | --- | --- | --- |")
     trees = {}
     for consumers in (1, 4, 16):
-        rows = [one_tree(url, consumers) for _ in range(min(starts, 3))]
+        rows = [one_tree(url, consumers, "true", 0) for _ in range(min(starts, 3))]
         master, scheduler, each, tree = (statistics.median(column) for column in zip(*rows, strict=True))
         trees[consumers] = tree
         these = master + scheduler + consumers * each
@@ -84,6 +84,9 @@ def memory(url: str, starts: int) -> None:
         print(f"| {consumers} consumers | {cells} |")
     these = "master, scheduler and four consumers at most 60, the tree 75"
     print(f"\neach further consumer: {(trees[16] - trees[4]) / 12:.1f} MiB (to be: at most 8; {these})")
+    for preload, how in (("true", "with"), ("false", "without")):
+        one, four = (one_tree(url, consumers, preload, 2)[-1] for consumers in (1, 4))
+        print(f"an import of 40 MiB, {how} a template: each further consumer {(four - one) / 3:.1f} MiB")
 
 
 def one_start(url: str, seconds: int, preload: str) -> tuple[float, float, float]:
@@ -106,9 +109,9 @@ def one_start(url: str, seconds: int, preload: str) -> tuple[float, float, float
         return first, recycle, moment(p, "started", 3) - killed
 
 
-def one_tree(url: str, consumers: int) -> tuple[float, float, float, float]:
+def one_tree(url: str, consumers: int, preload: str, seconds: int) -> tuple[float, float, float, float]:
     """Return MiB of master, scheduler, a consumer (the median one) and all, when messages were handled."""
-    with made(url, consumers, "true", 0) as p:
+    with made(url, consumers, preload, seconds) as p:
         p.start()
         p.push_many("quick", 50 * consumers)
         moment(p, "handled", 50 * consumers)
