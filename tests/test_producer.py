@@ -370,6 +370,8 @@ def test_push_many_takes_calls_of_its_own_task_only(welcome: Any, url: str) -> N
 
     with pytest.raises(PushInterrupted, match=r"shop\.other is another task than shop\.welcome"):
         welcome.push_many([other.call()])
+    with pytest.raises(PushInterrupted, match=r"as call\(…\) of the task makes them, not \(1,\)"):
+        welcome.push_many([(1,)])
 
 
 # documents of the wire

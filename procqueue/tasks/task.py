@@ -188,6 +188,8 @@ class Task(Generic[P, R]):
         return body
 
     def _encode_call(self, call: Call) -> bytes:
+        if not isinstance(call, Call):
+            raise BadArguments(f"push_many takes calls, as call(…) of the task makes them, not {call!r:.60}")
         if call.task != self.name:
             raise ValueError(f"{call.task} is another task than {self.name}, whose push_many this is")
         return self.encode(call.args, call.kwargs)
