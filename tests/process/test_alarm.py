@@ -1,5 +1,6 @@
 """The alarm: one real timer for one message after the other, and told is only whose time is over."""
 
+import math
 import signal
 import time
 from collections.abc import Iterator
@@ -40,10 +41,10 @@ def rung() -> Iterator[Rung]:
 
 
 def test_a_timer_that_an_earlier_message_has_set_is_set_again_for_what_is_left(rung: Rung) -> None:
-    rung.alarm.set(0.05)
+    rung.alarm.until(time.monotonic() + 0.05)
     rung.alarm.rest()
     fires = rung.alarm._fires
-    rung.alarm.set(fires - time.monotonic() + 0.005)
+    rung.alarm.until(fires + 0.005)
     due = rung.alarm._due
     assert rung.alarm._fires == fires  # left alone: it is early by little
 
@@ -54,19 +55,19 @@ def test_a_timer_that_an_earlier_message_has_set_is_set_again_for_what_is_left(r
 
 
 def test_a_timer_that_would_be_late_or_much_too_early_is_set_anew(rung: Rung) -> None:
-    rung.alarm.set(100)
-    rung.alarm.set(50)
+    rung.alarm.until(time.monotonic() + 100)
+    rung.alarm.until(time.monotonic() + 50)
     assert 49 < signal.getitimer(signal.ITIMER_REAL)[0] <= 50
-    rung.alarm.set(100)
+    rung.alarm.until(time.monotonic() + 100)
     assert 99 < signal.getitimer(signal.ITIMER_REAL)[0] <= 100
 
-    rung.alarm.set(0)  # this one has no limit
+    rung.alarm.until(math.inf)  # this one has no limit
 
     assert signal.getitimer(signal.ITIMER_REAL) == (0, 0)
 
 
 def test_who_has_ended_is_not_told(rung: Rung) -> None:
-    rung.alarm.set(0.02)
+    rung.alarm.until(time.monotonic() + 0.02)
 
     rung.alarm.rest()
     rung.wait(1)
@@ -79,9 +80,9 @@ def test_who_has_ended_is_not_told(rung: Rung) -> None:
 def test_a_timer_that_somebody_else_has_set_is_noticed(
     rung: Rung, first: float, left: tuple[float, float]
 ) -> None:
-    rung.alarm.set(first)
+    rung.alarm.until(time.monotonic() + first)
     assert rung.alarm.off()
-    rung.alarm.set(first)
+    rung.alarm.until(time.monotonic() + first)
 
     signal.setitimer(signal.ITIMER_REAL, *left)
 

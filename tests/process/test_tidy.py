@@ -41,7 +41,7 @@ def zero_is_open():
 
 def run(task, do=lambda: None, seconds=0.0):
     # As if it had begun so long ago: what is quick must not depend on this machine.
-    alarm.set(60)
+    alarm.until(time.monotonic() + 60)
     do()
     tidy.after(time.monotonic() - seconds, task)
     return is_right()

@@ -24,10 +24,6 @@ class Alarm:
         self._due = math.inf  # when the time of what runs is over
         self._fires = math.inf  # when the timer fires
 
-    def set(self, seconds: float) -> None:
-        """Give what runs `seconds` from now; 0: as long as it wants."""
-        self.until(time.monotonic() + seconds if seconds else math.inf)
-
     def until(self, due: float) -> None:
         """Give what runs until a monotonic moment, which may have passed; infinite: as long as it wants."""
         if due == math.inf:

@@ -39,7 +39,6 @@ class Executor:
         log: Log,
     ) -> None:
         self._queue = queue
-        self._interrupts = interrupts
         self._log = log
         self._pid = os.getpid()
         self._clock = Clock(board, last_resort)
@@ -49,7 +48,7 @@ class Executor:
         self._loop: Place | None = None
         self._ended: deque[Run] = deque()
         self._wake = -1  # an eventfd: something has ended elsewhere
-        self.elsewhere: set[Run] = set()  # begun in threads, or on the loop, and not over
+        self._elsewhere: set[Run] = set()  # begun in threads, or on the loop, and not over
         self._is_alone = False  # what was begun there last must have no neighbour
         self.expect = self._runs.expect
 
@@ -58,22 +57,18 @@ class Executor:
 
         What runs on past its soft limit is killed with all its neighbours: they get the time until then.
         """
-        if self.elsewhere and (self._is_alone or self._clock.is_late):
+        if self._elsewhere and (self._is_alone or self._clock.is_late):
             return 0
-        return self._queue.concurrency - len(self.elsewhere)
+        return self._queue.concurrency - len(self._elsewhere)
 
     @property
     def is_full(self) -> bool:
         """True if there is no place left."""
-        return len(self.elsewhere) >= self._queue.concurrency
-
-    def admit(self, held: Held) -> bool:
-        """Return whether this one may begin now, beside what runs: a suspect runs alone (law D7)."""
-        return not (held.reservation.counters.suspects and self.elsewhere)
+        return len(self._elsewhere) >= self._queue.concurrency
 
     def running(self) -> int:
         """Return how many have begun and are not over."""
-        return len(self.elsewhere)
+        return len(self._elsewhere)
 
     def descriptors(self) -> list[int]:
         """Return what to watch for the end of a run."""
@@ -96,22 +91,22 @@ class Executor:
             self._clock.leave(run)
             run.ended_at = time.monotonic()
             return run
-        self.elsewhere.add(run)
+        self._elsewhere.add(run)
         self._is_alone = held.reservation.counters.suspects > 0
         place.start(run)
         return None
 
     def ended(self) -> list[Run]:
         """Return what has ended elsewhere since the last call. Raises Maimed, and what is our own fault."""
-        if self.elsewhere:
+        if self._elsewhere:
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
         runs = [self._ended.popleft() for _ in range(len(self._ended))]
-        if runs and self.elsewhere:
+        if runs and self._elsewhere:
             for run in runs:
                 if run.error is not None:
                     raise run.error
-            self.elsewhere.difference_update(runs)
+            self._elsewhere.difference_update(runs)
             self._inline.put_all_right()
         return runs
 

@@ -84,7 +84,7 @@ class Intake:
         board: Board,
         ledger: Ledger,
         expect: Callable[[Held], None],
-        admit: Callable[[Held], bool],
+        running: Callable[[], int],
         rest: Callable[[], None],
         interrupts: Interrupts,
         poke: int,
@@ -97,7 +97,7 @@ class Intake:
         self._board = board
         self._ledger = ledger
         self._expect = expect  # writes the verdicts of what may end a run, before the claim says RUNNING
-        self._admit = admit  # says whether it may begin beside what runs
+        self._running = running  # how many have begun elsewhere and are not over
         self._rest = rest  # calls off what `expect` has set up, before the driver is called
         self._interrupts = interrupts  # knows what is paused here
         self._poke_fd = poke
@@ -134,7 +134,7 @@ class Intake:
                 self.give_back(self._interrupts.paused)
                 if not self._held:
                     break
-            if self._held[0].reservation.counters.suspects and not self._admit(self._held[0]):
+            if self._held[0].reservation.counters.suspects and self._running():  # it runs alone (law D7)
                 self._poke()
                 break
             held = self._held.popleft()

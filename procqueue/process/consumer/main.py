@@ -141,7 +141,7 @@ class Consumer:
         shares = Shares(self._queue.serves, self._queue.weights)
         self._intake = Intake(
             driver, self._standing, self._queue.serves, shares, board, self._ledger, self._executor.expect,
-            self._executor.admit, self._executor.rest, self._interrupts, self._poke, self._log,
+            self._executor.running, self._executor.rest, self._interrupts, self._poke, self._log,
         )  # fmt: skip
         try:
             if self._patiently(self._register) is not None:
@@ -173,7 +173,7 @@ class Consumer:
     def _work(self, driver: Driver, board: Board) -> None:
         """Begin as many as there are places for, settle what has ended; wait where there is nothing to do."""
         while not self._interrupts.stopping:
-            if self._executor.elsewhere:
+            if self._executor.running():
                 self._gather(board)
                 if self._executor.free() < 1:
                     self._wait_for_place()
