@@ -6,9 +6,10 @@ import click
 
 from procqueue.cli import completing
 from procqueue.cli.options import Where, verb
-from procqueue.cli.output import moment, plain, print_json, show
+from procqueue.cli.output import plain, print_json, show
 from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
+from procqueue.core.moments import moment
 
 
 @verb

@@ -21,9 +21,10 @@ import click
 from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
-from procqueue.cli.output import moment, print_json, say, show
+from procqueue.cli.output import print_json, say, show
 from procqueue.core.errors import ConfigError
 from procqueue.core.exits import Exit
+from procqueue.core.moments import moment
 from procqueue.core.settings.wrong import nearest
 from procqueue.core.units import seconds
 from procqueue.process.logger.lines import visible

@@ -9,9 +9,9 @@ import click
 from procqueue.cli.failures import Refusal
 from procqueue.cli.options import Where, verb
 from procqueue.cli.output import plain, print_json, show
-from procqueue.cli.selecting import document, run_document
 from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
+from procqueue.stored.documents import message_document, run_document
 
 _COUNTERS = ("attempts", "crashes", "suspects", "interrupts", "releases")
 
@@ -26,7 +26,7 @@ def message(where: Where, queue: str, id: str) -> Exit:
     if one is None:
         hint = f"it was handled or removed, or was never there: procqueue messages {queue} lists what is"
         raise Refusal(Exit.FAILED, f"{queue} has no message {id!r}", hint)
-    shown = document(one)
+    shown = message_document(one)
     history = [run_document(run) for run in one.history]
     if where.json:
         print_json({"v": 1, "message": {**shown, "args": one.args, "kwargs": one.kwargs, "history": history}})

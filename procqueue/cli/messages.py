@@ -10,11 +10,13 @@ import click
 from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
-from procqueue.cli.output import moment, plain, print_json, show, table
-from procqueue.cli.selecting import chosen, document, filtered
+from procqueue.cli.output import plain, print_json, show, table
+from procqueue.cli.selecting import chosen, filtered
 from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
 from procqueue.core.message import State
+from procqueue.core.moments import moment
+from procqueue.stored.documents import message_document
 
 if TYPE_CHECKING:
     from procqueue.stored.queue import Queue
@@ -48,7 +50,7 @@ def _show_messages(
     where: Where, queue: Queue, state: str | None, limit: int, offset: int, filters: dict[str, Any]
 ) -> Exit:
     narrow = any(filters.values())
-    found = [document(one) for one in islice(queue.messages(state, skip=offset, **filters), limit)]
+    found = [message_document(one) for one in islice(queue.messages(state, skip=offset, **filters), limit)]
     counts = queue.counts()
     total = sum(getattr(counts, one.value) for one in State if state in (None, one))
     end = offset + len(found)

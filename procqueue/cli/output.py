@@ -10,7 +10,6 @@ from contextlib import contextmanager
 
 TYPE_CHECKING = False  # without typing, whose import takes longer than all of this
 if TYPE_CHECKING:
-    from datetime import datetime
     from typing import Any
 
 #: What takes only a moment needs no bar.
@@ -70,17 +69,6 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable
         ).rstrip()
         for row in cells
     ]
-
-
-def moment(at: int | datetime | None) -> str | None:
-    """Return a moment in UTC, or ms since 1970, as ISO 8601."""
-    if at is None:
-        return None
-    if isinstance(at, int):
-        from datetime import UTC, datetime, timedelta
-
-        at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=at)
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 @contextmanager

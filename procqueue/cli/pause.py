@@ -13,9 +13,10 @@ import click
 from procqueue.cli import completing
 from procqueue.cli.asking import request
 from procqueue.cli.options import Where, duration_of, verb
-from procqueue.cli.output import moment, plain, print_json, show
+from procqueue.cli.output import plain, print_json, show
 from procqueue.cli.store import Answers, opened
 from procqueue.core.exits import Exit
+from procqueue.core.moments import moment
 
 if TYPE_CHECKING:
     from procqueue.stored.queue import Paused

@@ -9,10 +9,11 @@ import click
 from procqueue.cli import completing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
-from procqueue.cli.output import moment, plain, print_json, show, table
+from procqueue.cli.output import plain, print_json, show, table
 from procqueue.cli.pause import document, words
 from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
+from procqueue.core.moments import moment
 from procqueue.core.units import format_seconds
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ from procqueue.cli import completing
 from procqueue.cli.asking import failures, request_patiently, say_what_is_missing
 from procqueue.cli.failures import usage
 from procqueue.cli.options import Where, verb
-from procqueue.cli.output import moment, print_json, show
+from procqueue.cli.output import print_json, show
 from procqueue.cli.store import opened
 from procqueue.core.exits import Exit
+from procqueue.core.moments import moment
 
 
 @verb

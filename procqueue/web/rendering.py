@@ -9,7 +9,7 @@ import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from importlib.resources import files
 from typing import Any
@@ -119,16 +119,6 @@ def pretty(value: Any) -> str:
 def query(given: Mapping[str, Any]) -> str:
     """Return a query string, without what is empty."""
     return urlencode({key: value for key, value in given.items() if value}, doseq=True)
-
-
-def moment(at: datetime | None) -> str | None:
-    """Return a moment in UTC as ISO 8601."""
-    return None if at is None else at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def moment_of_ms(ms: int) -> str:
-    """Return a moment, ms since 1970, as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def bar(counts: Mapping[str, int | None], width: int = 120) -> list[tuple[str, float, float]]:

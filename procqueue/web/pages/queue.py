@@ -7,9 +7,9 @@ from typing import Any
 from procqueue.core.errors import DriverError
 from procqueue.core.message import State
 from procqueue.stored.browse import browse
+from procqueue.stored.documents import message_document
 from procqueue.web import filters
 from procqueue.web.asking import Ask
-from procqueue.web.documents import of_message
 from procqueue.web.pages.overview import row
 from procqueue.web.stores import TooBusy
 
@@ -66,7 +66,7 @@ async def _messages(ask: Ask, name: str, state: State) -> dict[str, Any]:
     mark = office.cursors.open(about, ask.query.get("cursor", ""))
     found = await office.stores.look(name, lambda driver: browse(driver, name, state, which, mark, limit))
     return {
-        "messages": [of_message(one) for one in found.messages],
+        "messages": [message_document(one) for one in found.messages],
         "next": office.cursors.seal(about, found.next),
         "looked": found.looked,
     }
